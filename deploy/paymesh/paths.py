@@ -1,0 +1,81 @@
+"""Where things stand on this machine. The checkout itself is never written to."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from paymesh.errors import ConfigError
+
+# sockaddr_un.sun_path holds 108 bytes with the final NUL (unix(7)).
+_LONGEST_SOCKET = len("/run/spire-server/private/api.sock")
+_SUN_PATH_BYTES = 107
+
+
+@dataclasses.dataclass(frozen=True)
+class Paths:
+    """`home` is this mesh's state; `cache` is shared by all of a user's meshes."""
+
+    home: Path
+    cache: Path
+
+    @property
+    def run(self) -> Path:
+        """One directory for each workload and platform process that has sockets."""
+        return self.home / "run"
+
+    @property
+    def logs(self) -> Path:
+        """One file for each process."""
+        return self.home / "log"
+
+    @property
+    def data(self) -> Path:
+        """What outlives a restart: databases, SPIRE's keys, the simulators' state."""
+        return self.home / "data"
+
+    @property
+    def issuer(self) -> Path:
+        """The end users' token issuer: `key.pem` (private) and `jwks.json`."""
+        return self.home / "issuer"
+
+    @property
+    def status_file(self) -> Path:
+        """The supervisor's view of its processes, as JSON."""
+        return self.home / "supervisor.json"
+
+    def workload(self, name: str) -> Path:
+        """The runtime directory of a workload or platform process."""
+        return self.run / name
+
+    def log(self, process: str) -> Path:
+        """The log of one process."""
+        return self.logs / f"{process}.log"
+
+
+def default_paths() -> Paths:
+    """PAYMESH_HOME and PAYMESH_CACHE, or the places that the system has for it:
+    /var for root, the XDG directories otherwise.
+
+    Raises:
+        ConfigError: the path is relative, or too long for a Unix socket.
+    """
+    user_home = Path.home()
+    if os.geteuid() == 0:
+        home, cache = Path("/var/lib/paymesh"), Path("/var/cache/paymesh")
+    else:
+        state = os.environ.get("XDG_STATE_HOME") or user_home / ".local/state"
+        caches = os.environ.get("XDG_CACHE_HOME") or user_home / ".cache"
+        home, cache = Path(state) / "paymesh", Path(caches) / "paymesh"
+    paths = Paths(
+        home=Path(os.environ.get("PAYMESH_HOME") or home),
+        cache=Path(os.environ.get("PAYMESH_CACHE") or cache),
+    )
+    if not paths.home.is_absolute() or not paths.cache.is_absolute():
+        raise ConfigError("PAYMESH_HOME and PAYMESH_CACHE must be absolute paths")
+    if len(os.fsencode(paths.home)) + _LONGEST_SOCKET > _SUN_PATH_BYTES:
+        raise ConfigError(
+            f"{paths.home} is too long for a Unix socket below it: set PAYMESH_HOME to a shorter path"
+        )
+    return paths
