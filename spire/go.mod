@@ -1,6 +1,6 @@
 module paymesh.internal/spire
 
-go 1.26.8
+go 1.26.0
 
 require github.com/spiffe/spire v1.13.3
 

@@ -1,0 +1,59 @@
+# Everything that people and CI run. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PAYMESH := $(BIN)/paymesh
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo up down check test lint policy-test render check-generated clean
+
+help: ## List every target
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $(PYTHON) is older than 3.11: set PYTHON=python3.11 or later"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "error: Python has no venv: apt-get install python3-venv"; exit 1; }
+	@echo "installing Python packages into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(STAMP) ## Install and build everything the mesh needs; once
+	@$(PAYMESH) setup
+
+demo: setup ## Bring the mesh up, send payments, show what is refused
+	@$(PAYMESH) demo
+
+up: setup ## Bring the mesh up and leave it running
+	@$(PAYMESH) up
+
+down: $(STAMP) ## Stop the mesh; its data stays
+	@$(PAYMESH) down
+
+check: $(STAMP) ## Say what is wrong with the running mesh and how to mend it
+	@$(PAYMESH) check
+
+render: $(STAMP) ## Write the files generated from deploy/mesh.yaml, the grants and the protos
+	@$(PAYMESH) render
+
+check-generated: $(STAMP) ## Fail when a generated file is stale
+	@$(PAYMESH) render --check
+
+lint: setup ## Types, style, policies, protos, generated files, Envoy's own validation
+	@deploy/lint.sh
+
+policy-test: setup ## The policies' own tests
+	@$(BIN)/python -m pytest -q tests/policy
+
+test: lint ## Set up and pass every test that this machine can run
+	@deploy/test.sh
+
+clean: ## Remove the virtual environment and caches in the checkout
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

