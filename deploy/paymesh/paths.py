@@ -76,6 +76,7 @@ def default_paths() -> Paths:
         raise ConfigError("PAYMESH_HOME and PAYMESH_CACHE must be absolute paths")
     if len(os.fsencode(paths.home)) + _LONGEST_SOCKET > _SUN_PATH_BYTES:
         raise ConfigError(
-            f"{paths.home} is too long for a Unix socket below it: set PAYMESH_HOME to a shorter path"
+            f"{paths.home} is too long for a Unix socket below it:"
+            " set PAYMESH_HOME to a shorter path"
         )
     return paths

@@ -89,7 +89,8 @@ def _google_protos() -> Path:
 
 
 def _validate_descriptor() -> bytes:
-    file = descriptor_pb2.FileDescriptorProto.FromString(validate_pb._DESC.proto.to_binary())
+    raw = validate_pb._DESC.proto.to_binary()  # noqa: SLF001 — the only place that has it
+    file = descriptor_pb2.FileDescriptorProto.FromString(raw)
     files = descriptor_pb2.FileDescriptorSet()
     descriptor = descriptor_pb2.FileDescriptorProto()
     for dependency in file.dependency:
