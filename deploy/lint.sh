@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Everything that can be said of the files without running the mesh. Called by `make lint`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=$PWD/.venv/bin
+pdp=$("$bin/python" -c 'from paymesh import binaries, paths; print(binaries.built(paths.default_paths(), binaries.PDP))')
+go=$("$bin/python" -c 'from paymesh import paths; from paymesh.setup.toolchain import go_binary; print(go_binary(paths.default_paths()))')
+
+step() { printf -- '– %s\n' "$*"; }
+
+step "ruff"
+"$bin/ruff" check --quiet .
+"$bin/ruff" format --check --quiet .
+step "mypy, strict"
+"$bin/mypy" --no-error-summary services deploy/paymesh
+step "opa check --strict, opa fmt"
+"$pdp" check --strict policies/paymesh policies/system
+unformatted=$("$pdp" fmt --list policies/paymesh policies/system)
+test -z "$unformatted" || { echo "not formatted: $unformatted: run '$pdp fmt --write'"; exit 1; }
+step "go vet, gofmt"
+(cd policies/pdp && CGO_ENABLED=0 "$go" vet ./...)
+unformatted=$("$(dirname "$go")/gofmt" -l policies/pdp spire 2>/dev/null || "$go" fmt -n ./... >/dev/null)
+test -z "$unformatted" || { echo "not formatted: $unformatted"; exit 1; }
+step "every RPC granted or closed"
+"$bin/python" -m paymesh.policy.coverage
+step "generated files are fresh"
+"$bin/paymesh" render --check
+step "the independent checker"
+"$bin/python" -m paymesh.checker
+step "protos, repository rules, Envoy's own validation"
+"$bin/python" -m pytest -q tests/repo tests/integration/envoy

@@ -1,0 +1,105 @@
+"""`paymesh demo`: the mesh from nothing to balances that add up."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from typing import Annotated
+
+import rich.markup
+import typer
+from paymesh.cli.lifecycle import bring_down, bring_up, is_up
+
+from paymesh.cli.output import Format, console, print_json
+from paymesh.demo import payments, refusals
+from paymesh.demo.session import Line, Session
+from paymesh.mesh import load_mesh
+from paymesh.paths import default_paths
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(demo)
+
+
+def demo(
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the mesh up afterwards.")] = False,
+    output: Annotated[
+        Format, typer.Option("-o", "--output", help="`json` for programs.")
+    ] = Format.TABLE,
+) -> None:
+    """Bring the mesh up, send payments as end users, show what is refused.
+
+    Exits with 0 only if every single thing came out as expected. A mesh that was
+    up before stays up; one that the demo started is stopped again, unless --keep.
+    """
+    paths, mesh = default_paths(), load_mesh()
+    show = output is Format.TABLE
+    was_up = is_up(paths)
+    if not was_up:
+        bring_up(paths, mesh, quiet=not show)
+    try:
+        with Session.open(paths, mesh) as session:
+            _run(session)
+    finally:
+        if not was_up and not keep:
+            bring_down(paths, quiet=not show)
+    wrong = [line for line in session.lines if not line.expected]
+    if show:
+        _print(session.lines)
+        _print_verdict(len(session.lines), wrong)
+    else:
+        print_json([vars(line) for line in session.lines])
+    if wrong:
+        sys.exit(1)
+
+
+def _run(session: Session) -> None:
+    accounts = payments.open_accounts(session)
+    before = session.balances()
+    paid = payments.send_all(session, accounts)
+    _check_balances(session, before, accounts, paid)
+    refusals.attempt_all(session)
+
+
+def _check_balances(
+    session: Session,
+    before: dict[str, dict[str, object]],
+    accounts: dict[str, str],
+    paid: dict[str, int],
+) -> None:
+    after = session.balances()
+    total: dict[str, int] = defaultdict(int)
+    for account in after.values():
+        total[account["currency"]] += account["minor_units"]
+    for currency, account_id in sorted(accounts.items()):
+        now = after[account_id]["minor_units"]
+        earlier = before.get(account_id, {}).get("minor_units", 0)
+        added = now - int(str(earlier))
+        session.report(
+            "balances",
+            f"{currency} merchant {earlier} + {added} = {now}, all {currency} accounts sum to"
+            f" {total[currency]}",
+            "adds up" if added == paid.get(currency, 0) and total[currency] == 0 else "DOES NOT",
+            expected=added == paid.get(currency, 0) and total[currency] == 0,
+        )
+
+
+def _print(lines: list[Line]) -> None:
+    step = ""
+    for line in lines:
+        if line.step != step:
+            step = line.step
+            console.print(f"\n[bold]{step}[/bold]")
+        mark = "[green]✔[/green]" if line.expected else "[red]✗[/red]"
+        console.print(
+            f"  {mark} {rich.markup.escape(line.what):<66} {rich.markup.escape(line.outcome)}"
+        )
+
+
+def _print_verdict(count: int, wrong: list[Line]) -> None:
+    if wrong:
+        console.print(f"\n[bold red]{len(wrong)} of {count} came out otherwise[/bold red]")
+    else:
+        console.print(f"\n[bold green]all {count} came out as expected[/bold green]")

@@ -1,0 +1,1 @@
+"""`make demo`: payments through the gateway, refusals at every layer, balances that add up."""

@@ -1,0 +1,145 @@
+"""What is refused, layer by layer, and the proof that nothing ran."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from paymesh.runtime import control
+
+from paymesh import dial, users
+from paymesh.demo.session import TENANT, Session, outcome
+
+_STEP = "refused"
+_BALANCES = {"legal_entity": TENANT}
+
+
+def attempt_all(session: Session) -> None:
+    """Every attempt is made against a mesh that would answer a permitted caller."""
+    before = session.balances()
+    _no_certificate(session)
+    _foreign_trust_domain(session)
+    _wrong_workload(session)
+    _tampered_token(session)
+    _policy_engine_stopped(session)
+    after = session.balances()
+    session.report(
+        _STEP,
+        "and nothing was posted meanwhile",
+        f"{sum(account['entries'] for account in after.values())} entries before and after",
+        expected=before == after,
+    )
+
+
+def _refused_in_handshake(session: Session, what: str, channel: grpc.Channel) -> None:
+    reply = session.send(channel, "ledger/ListBalances", _BALANCES, timeout_seconds=5)
+    session.report(
+        _STEP,
+        what,
+        "connection refused in the TLS handshake"
+        if reply.code == "UNAVAILABLE"
+        else outcome(reply),
+        expected=reply.code == "UNAVAILABLE" and reply.reason is None,
+    )
+
+
+def _no_certificate(session: Session) -> None:
+    bundle = dial.fetch_svid(session.paths, session.mesh, "statements").bundle
+    with dial.without_certificate(session.mesh, "ledger", bundle) as channel:
+        _refused_in_handshake(session, "no client certificate", channel)
+
+
+def _foreign_trust_domain(session: Session) -> None:
+    genuine = dial.fetch_svid(session.paths, session.mesh, "statements")
+    foreign = forge(genuine, "spiffe://elsewhere.example/ns/paymesh/sa/payments")
+    with dial.direct(session.mesh, "ledger", foreign) as channel:
+        _refused_in_handshake(session, "foreign trust domain, same path as payments", channel)
+
+
+def _wrong_workload(session: Session) -> None:
+    with dial.workload(
+        session.paths, session.mesh, "bank-link", "paymesh.ledger.v1.LedgerService"
+    ) as channel:
+        reply = session.send(channel, "ledger/ListBalances", _BALANCES)
+    session.report(
+        _STEP,
+        "bank-link calls the ledger through its sidecar",
+        outcome(reply),
+        expected=reply.reason == "NO_ROUTE",
+    )
+    svid = dial.fetch_svid(session.paths, session.mesh, "bank-link")
+    with dial.direct(session.mesh, "ledger", svid) as channel:
+        _refused_in_handshake(session, "bank-link calls the ledger with its SVID directly", channel)
+
+
+def _tampered_token(session: Session) -> None:
+    token = users.token(session.paths, session.mesh, "alice")
+    header, payload, signature = token.split(".")
+    flipped = "A" if payload[10] != "A" else "B"
+    forged = ".".join((header, payload[:10] + flipped + payload[11:], signature))
+    with dial.gateway(session.paths, session.mesh) as channel:
+        reply = session.send(
+            channel, "payments/ListPayments", {}, (("authorization", f"Bearer {forged}"),)
+        )
+    session.report(
+        _STEP,
+        "a tampered token",
+        outcome(reply),
+        expected=reply.code == "UNAUTHENTICATED" and reply.reason == "USER_TOKEN_INVALID",
+    )
+
+
+def _policy_engine_stopped(session: Session) -> None:
+    with control.paused(session.paths, "ledger-pdp"):
+        reply = session.call("audrey", "ledger/ListBalances", _BALANCES)
+    session.report(
+        _STEP,
+        "the ledger's policy engine hangs",
+        outcome(reply),
+        expected=reply.code == "UNAVAILABLE" and reply.reason == "POLICY_ENGINE_UNAVAILABLE",
+    )
+    with control.stopped(session.paths, "ledger-pdp"):
+        reply = session.call("audrey", "ledger/ListBalances", _BALANCES)
+    session.report(
+        _STEP,
+        "the ledger's policy engine is stopped",
+        outcome(reply),
+        expected=reply.code == "UNAVAILABLE" and reply.reason == "POLICY_ENGINE_UNAVAILABLE",
+    )
+
+
+def forge(genuine: dial.Svid, spiffe_id: str) -> dial.Svid:
+    """A certificate with any SPIFFE ID, from a CA of our own that the mesh does not know.
+
+    The genuine bundle stays, so that it is the callee who refuses.
+    """
+    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    ca_name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "elsewhere")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "SPIRE")]))
+        .issuer_name(ca_name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(minutes=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id)]), critical=False
+        )
+        .sign(ca_key, hashes.SHA256())
+    )
+    return dial.Svid(
+        spiffe_id,
+        certificate.public_bytes(serialization.Encoding.PEM),
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+        genuine.bundle,
+    )

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Every test that this machine can run; `make test` has run lint.sh before.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=$PWD/.venv/bin
+go=$("$bin/python" -c 'from paymesh import paths; from paymesh.setup.toolchain import go_binary; print(go_binary(paths.default_paths()))')
+
+printf -- '– Go tests of the policy decision point\n'
+(cd policies/pdp && CGO_ENABLED=0 "$go" test ./...)
+printf -- '– Python tests\n'
+exec "$bin/python" -m pytest -q --ignore=tests/repo --ignore=tests/integration/envoy "$@"
