@@ -1,0 +1,125 @@
+"""Routes: exact paths where the RPCs are known, and a refusal for all the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paymesh.render.blocks import HEALTH_CHECK, Block, Plan, seconds
+from paymesh.render.filters import ext_authz_without_body
+from paymesh.render.replies import COMPRESSION_REFUSED, NO_ROUTE, UNKNOWN_RPC, Reply
+
+# Spoken by every service beside its own RPCs.
+COMMON_SERVICES = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
+
+RETRIES = 2
+
+
+def inbound_routes(plan: Plan) -> Block:
+    """To the app: its own RPCs, health and reflection, by exact path."""
+    services = (plan.workload.rpc_service, *COMMON_SERVICES)
+    routes = [refuse_compressed(plan)]
+    for rpc in plan.rpcs:
+        if rpc.service not in services:
+            continue
+        route = _route(plan, {"path": rpc.path}, "app")
+        if rpc.client_streaming:
+            route["typed_per_filter_config"] = ext_authz_without_body()
+        routes.append(route)
+    return table("inbound", [*routes, refuse_rest(plan, UNKNOWN_RPC)])
+
+
+def outbound_routes(plan: Plan) -> Block:
+    """To the granted callees, by RPC service: which of its RPCs, the callee's policy decides."""
+    routes = []
+    for callee in plan.callees:
+        if plan.asks_health:
+            # Health belongs to every service: the caller names the one it means.
+            authority: Block = {
+                "name": ":authority",
+                "string_match": {"exact": plan.server_name(callee.name)},
+            }
+            routes.append(_to(plan, {"path": HEALTH_CHECK}, callee.name, authority))
+        routes.append(_to(plan, {"prefix": f"/{callee.rpc_service}/"}, callee.name))
+    return table("outbound", [*routes, refuse_rest(plan, NO_ROUTE)])
+
+
+def gateway_routes(plan: Plan) -> Block:
+    """For end users: exactly the RPCs that the gateway has a grant for."""
+    granted = {g.rpc for g in plan.grants.grants if g.caller == plan.workload.name}
+    routes = [refuse_compressed(plan)]
+    for rpc in plan.rpcs:
+        callee = plan.mesh.service_of(rpc.path)
+        if callee is not None and rpc.path in granted:
+            routes.append(_to(plan, {"path": rpc.path}, callee.name))
+    return table("public", [*routes, refuse_rest(plan, UNKNOWN_RPC)])
+
+
+def table(name: str, routes: list[Block]) -> Block:
+    """A route table of one virtual host for any authority."""
+    return {
+        "name": name,
+        "virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}],
+    }
+
+
+def refuse_rest(plan: Plan, reply: Reply) -> Block:
+    """The last route: everything that no other one took."""
+    return _refusal(plan, {"prefix": "/"}, reply)
+
+
+def refuse_compressed(plan: Plan) -> Block:
+    """A message that policy cannot read is not passed on."""
+    encoding: Block = {
+        "name": "grpc-encoding",
+        "string_match": {"exact": "identity"},
+        "invert_match": True,
+        "treat_missing_header_as_empty": False,
+    }
+    return _refusal(plan, {"prefix": "/", "headers": [encoding]}, COMPRESSION_REFUSED)
+
+
+def callers_are_grpc(match: Block, *headers: Block) -> Block:
+    """Narrows a match to gRPC calls."""
+    post: Block = {"name": ":method", "string_match": {"exact": "POST"}}
+    return {**match, "grpc": {}, "headers": [post, *headers]}
+
+
+def _refusal(plan: Plan, match: Block, reply: Reply) -> Block:
+    return {
+        "match": match,
+        "direct_response": {
+            "status": int(reply.http_status),
+            "body": {"inline_string": reply.message},
+        },
+        "response_headers_to_add": reply.headers(plan.mesh.trust_domain),
+    }
+
+
+def _to(plan: Plan, match: Block, callee: str, *headers: Block) -> Block:
+    return _route(
+        plan,
+        match,
+        callee,
+        *headers,
+        host_rewrite_literal=plan.server_name(callee),
+        retry_policy={
+            # Only what has certainly not been executed is tried again.
+            "retry_on": "connect-failure,refused-stream",
+            "num_retries": RETRIES,
+            "retry_back_off": {"base_interval": seconds(0.025), "max_interval": seconds(0.25)},
+        },
+    )
+
+
+def _route(plan: Plan, match: Block, cluster: str, *headers: Block, **action: Any) -> Block:
+    timeout = seconds(plan.mesh.limits.request_timeout_seconds)
+    return {
+        "match": callers_are_grpc(match, *headers),
+        "route": {
+            "cluster": cluster,
+            "timeout": timeout,
+            # The caller's own deadline, and never longer than ours.
+            "max_stream_duration": {"grpc_timeout_header_max": timeout},
+            **action,
+        },
+    }
