@@ -1,0 +1,78 @@
+"""Calls to other workloads, through the workload's outbound listener and nowhere else.
+
+The listener is a Unix socket of the workload's Envoy, which routes by the
+RPC's service to the callee, with mutual TLS. What is passed on from the call
+being served: the end user's token, the trace, and the time that is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from opentelemetry.instrumentation.grpc import (  # type: ignore[import-untyped]
+    aio_client_interceptors,
+)
+
+from meshkit.config import AppConfig
+from meshkit.context import AUTHORIZATION_HEADER, current_or_none
+
+DEFAULT_TIMEOUT_SECONDS = 10.0
+DEADLINE_MARGIN_SECONDS = 0.1
+
+_MAX_METADATA_BYTES = 16 * 1024
+
+
+def outbound_channel(config: AppConfig) -> grpc.aio.Channel:
+    """Return a channel to every callee; close it with `on_stop=[channel.close]`.
+
+    Within a call the callee gets the end user's token and at most the time that
+    is left less 0.1 s; outside of one (a background task) no token and 10 s,
+    unless the call names a timeout of its own.
+    """
+    return grpc.aio.insecure_channel(
+        f"unix:{config.outbound_socket}",
+        options=(
+            ("grpc.max_receive_message_length", config.max_message_bytes),
+            ("grpc.max_send_message_length", config.max_message_bytes),
+            ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+            # Retries are Envoy's and the caller's business, not the library's.
+            ("grpc.enable_retries", 0),
+            ("grpc.service_config_disable_resolution", 1),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 2000),
+        ),
+        interceptors=[*aio_client_interceptors(), PassOn()],
+    )
+
+
+class PassOn(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+    """Passes the current call's authorization and deadline on to the callee."""
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Any],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        """Call on with the metadata and the timeout completed."""
+        return await continuation(completed(client_call_details), request)
+
+
+def completed(details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+    """Return the details with authorization and timeout of the current call."""
+    call = current_or_none()
+    metadata = grpc.aio.Metadata(*tuple(details.metadata or ()))
+    if call is not None and call.authorization and AUTHORIZATION_HEADER not in metadata:
+        metadata.add(AUTHORIZATION_HEADER, call.authorization)
+    timeout_seconds = DEFAULT_TIMEOUT_SECONDS if details.timeout is None else details.timeout
+    remaining_seconds = call.remaining_seconds() if call else None
+    if remaining_seconds is not None:
+        # The margin leaves time to tell one's own caller what became of it.
+        timeout_seconds = min(
+            timeout_seconds, max(remaining_seconds - DEADLINE_MARGIN_SECONDS, 0.001)
+        )
+    return grpc.aio.ClientCallDetails(
+        details.method, timeout_seconds, metadata, details.credentials, details.wait_for_ready
+    )

@@ -1,0 +1,122 @@
+"""What the interceptors have in common: a context manager around each call."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+HEALTH_PREFIX = "/grpc.health.v1.Health/"
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """What is known of a call so far, for its line in the log."""
+
+    caller: str = ""
+    user: str = ""
+    decision_id: str = ""
+    reason: str = ""
+    correlation_id: str = ""
+
+
+record: ContextVar[CallRecord] = ContextVar("paymesh_call_record")
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """A call as it arrives; `request` is None when the client streams."""
+
+    method: str
+    headers: Mapping[str, str]
+    request: Any
+    streams: bool
+
+    @property
+    def is_health(self) -> bool:
+        """The health service is asked by the sidecar itself, which sets no caller."""
+        return self.method.startswith(HEALTH_PREFIX)
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor, ABC):  # type: ignore[misc]
+    """An interceptor whose `around` is entered before a call and left after it."""
+
+    @abstractmethod
+    def around(
+        self, rpc: Rpc, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AbstractAsyncContextManager[None]:
+        """Return what is entered before the call and left, with its exception, after it."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Wrap the RPC's handler; an unknown RPC stays unknown."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return handler
+        return _wrapped(handler, self, handler_call_details.method)
+
+
+def _wrapped(
+    handler: grpc.RpcMethodHandler[Any, Any], interceptor: CallInterceptor, method: str
+) -> grpc.RpcMethodHandler[Any, Any]:
+    behaviour, make = _behaviour(handler)
+
+    def rpc_of(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Rpc:
+        return Rpc(
+            method=method,
+            headers=headers_of(context),
+            request=None if handler.request_streaming else request,
+            streams=handler.request_streaming or handler.response_streaming,
+        )
+
+    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async with interceptor.around(rpc_of(request, context), context):
+            return await behaviour(request, context)
+
+    async def answers(
+        request: Any, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[Any]:
+        async with interceptor.around(rpc_of(request, context), context):
+            async for response in behaviour(request, context):
+                yield response
+
+    return make(
+        answers if handler.response_streaming else answer,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _behaviour(handler: grpc.RpcMethodHandler[Any, Any]) -> tuple[Any, Any]:
+    if handler.request_streaming and handler.response_streaming:
+        return handler.stream_stream, grpc.stream_stream_rpc_method_handler
+    if handler.request_streaming:
+        return handler.stream_unary, grpc.stream_unary_rpc_method_handler
+    if handler.response_streaming:
+        return handler.unary_stream, grpc.unary_stream_rpc_method_handler
+    return handler.unary_unary, grpc.unary_unary_rpc_method_handler
+
+
+def headers_of(context: grpc.aio.ServicerContext[Any, Any]) -> Mapping[str, str]:
+    """Return the call's text headers; one that comes twice is left out: which would count?"""
+    headers: dict[str, str] = {}
+    twice: set[str] = set()
+    for key, value in context.invocation_metadata() or ():
+        if isinstance(value, bytes):
+            continue
+        if key in headers:
+            twice.add(key)
+        headers[key] = value
+    for key in twice:
+        del headers[key]
+    return headers
