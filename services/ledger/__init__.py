@@ -1,0 +1,1 @@
+"""The ledger: double-entry, append-only, one database transaction for each transfer."""
