@@ -8,18 +8,21 @@ being served: the end user's token, the trace, and the time that is left.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
-from opentelemetry.instrumentation.grpc import (  # type: ignore[import-untyped]
-    aio_client_interceptors,
-)
+from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
 from meshkit.config import AppConfig
 from meshkit.context import AUTHORIZATION_HEADER, current_or_none
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 DEADLINE_MARGIN_SECONDS = 0.1
+
+if TYPE_CHECKING:
+    _UnaryUnaryClientInterceptor = grpc.aio.UnaryUnaryClientInterceptor[Any, Any]
+else:
+    _UnaryUnaryClientInterceptor = grpc.aio.UnaryUnaryClientInterceptor
 
 _MAX_METADATA_BYTES = 16 * 1024
 
@@ -31,6 +34,10 @@ def outbound_channel(config: AppConfig) -> grpc.aio.Channel:
     is left less 0.1 s; outside of one (a background task) no token and 10 s,
     unless the call names a timeout of its own.
     """
+    interceptors: list[Any] = [
+        *aio_client_interceptors(),  # type: ignore[no-untyped-call]
+        PassOn(),
+    ]
     return grpc.aio.insecure_channel(
         f"unix:{config.outbound_socket}",
         options=(
@@ -43,11 +50,11 @@ def outbound_channel(config: AppConfig) -> grpc.aio.Channel:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2000),
         ),
-        interceptors=[*aio_client_interceptors(), PassOn()],
+        interceptors=interceptors,
     )
 
 
-class PassOn(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+class PassOn(_UnaryUnaryClientInterceptor):
     """Passes the current call's authorization and deadline on to the callee."""
 
     async def intercept_unary_unary(

@@ -157,14 +157,16 @@ def migrate(dsn: str, directory: Path) -> list[str]:
             )
             """
         )
-        applied = dict(connection.execute("SELECT name, sha256 FROM schema_migrations").fetchall())
+        applied: dict[str, str] = dict(
+            connection.execute("SELECT name, sha256 FROM schema_migrations").fetchall()
+        )
         _require_unchanged(files, applied)
         for path in files:
             if path.name in applied:
                 continue
             with connection.transaction():
                 # Not a literal of ours, but a committed file that runs as it is.
-                connection.execute(sql.SQL(path.read_text(encoding="utf-8")))  # type: ignore[arg-type]
+                connection.execute(sql.SQL(path.read_text(encoding="utf-8")))
                 connection.execute(
                     "INSERT INTO schema_migrations (name, sha256) VALUES (%s, %s)",
                     (path.name, _sha256(path)),

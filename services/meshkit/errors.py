@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 REASON_KEY = "x-paymesh-reason"
@@ -165,21 +165,23 @@ class UpstreamError(MeshError):
 
 def from_rpc(error: grpc.aio.AioRpcError | grpc.RpcError) -> UpstreamError:
     """Read a callee's refusal, from asynchronous and synchronous clients alike."""
-    code: grpc.StatusCode = error.code()
-    trailing = [(str(key), value) for key, value in error.trailing_metadata() or ()]
-    details = error.details() or ""
-    initial = getattr(error, "initial_metadata", tuple)() or ()
-    reason = _first(trailing, REASON_KEY) or _first(
-        [(str(key), value) for key, value in initial], REASON_KEY
-    )
+    call: Any = error  # the two kinds of error have these methods, but no common type
+    code: grpc.StatusCode = call.code()
+    trailing = _pairs(call.trailing_metadata())
+    initial = _pairs(call.initial_metadata()) if hasattr(call, "initial_metadata") else []
+    reason = _first(trailing, REASON_KEY) or _first(initial, REASON_KEY)
     info, retry_after_seconds = _read_details(trailing)
     return UpstreamError(
-        details,
+        call.details() or "",
         code=code if code is not grpc.StatusCode.OK else grpc.StatusCode.UNKNOWN,
         reason=info.reason or reason,
         metadata=info.metadata,
         retry_after_seconds=retry_after_seconds,
     )
+
+
+def _pairs(metadata: Any) -> list[tuple[str, str | bytes]]:
+    return [(str(key), value) for key, value in metadata or ()]
 
 
 def _first(metadata: Sequence[tuple[str, str | bytes]], wanted: str) -> str:

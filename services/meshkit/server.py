@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from meshkit import logging, telemetry
@@ -90,7 +91,7 @@ async def serve(
 
 async def start(
     services: Sequence[Registration], config: AppConfig
-) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+) -> tuple[grpc.aio.Server, HealthServicer]:
     """Start a server with all interceptors, health and reflection. Raises ConfigError."""
     server = grpc.aio.server(
         interceptors=server_interceptors(config.trust_domain),
@@ -104,7 +105,7 @@ async def start(
             ("grpc.so_reuseport", 0),
         ),
     )
-    health_servicer = health.aio.HealthServicer()
+    health_servicer = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     names = [registration.descriptor.full_name for registration in services]
     for registration in services:

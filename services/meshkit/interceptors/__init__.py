@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import grpc
-
+from meshkit.interceptors.base import ServerInterceptor
 from meshkit.interceptors.context import ContextInterceptor
 from meshkit.interceptors.deadline import DeadlineInterceptor
 from meshkit.interceptors.errors import ErrorsInterceptor
@@ -22,7 +21,7 @@ from meshkit.interceptors.tracing import tracing_interceptor
 from meshkit.interceptors.validation import ValidationInterceptor
 
 
-def server_interceptors(trust_domain: str) -> Sequence[grpc.aio.ServerInterceptor]:
+def server_interceptors(trust_domain: str) -> Sequence[ServerInterceptor]:
     """Return them all in their order."""
     return (
         tracing_interceptor(),

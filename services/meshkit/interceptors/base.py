@@ -7,9 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
+
+if TYPE_CHECKING:
+    ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
+else:
+    ServerInterceptor = grpc.aio.ServerInterceptor
 
 HEALTH_PREFIX = "/grpc.health.v1.Health/"
 
@@ -43,7 +48,7 @@ class Rpc:
         return self.method.startswith(HEALTH_PREFIX)
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor, ABC):  # type: ignore[misc]
+class CallInterceptor(ServerInterceptor, ABC):
     """An interceptor whose `around` is entered before a call and left after it."""
 
     @abstractmethod
@@ -90,11 +95,12 @@ def _wrapped(
             async for response in behaviour(request, context):
                 yield response
 
-    return make(
+    wrapped: grpc.RpcMethodHandler[Any, Any] = make(
         answers if handler.response_streaming else answer,
         request_deserializer=handler.request_deserializer,
         response_serializer=handler.response_serializer,
     )
+    return wrapped
 
 
 def _behaviour(handler: grpc.RpcMethodHandler[Any, Any]) -> tuple[Any, Any]:
@@ -108,7 +114,7 @@ def _behaviour(handler: grpc.RpcMethodHandler[Any, Any]) -> tuple[Any, Any]:
 
 
 def headers_of(context: grpc.aio.ServicerContext[Any, Any]) -> Mapping[str, str]:
-    """Return the call's text headers; one that comes twice is left out: which would count?"""
+    """Return the call's text headers; one that comes twice counts as missing."""
     headers: dict[str, str] = {}
     twice: set[str] = set()
     for key, value in context.invocation_metadata() or ():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import grpc
-from opentelemetry.instrumentation.grpc import (  # type: ignore[import-untyped]
-    aio_server_interceptor,
-    filters,
-)
+from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
+
+from meshkit.interceptors.base import ServerInterceptor
 
 
-def tracing_interceptor() -> grpc.aio.ServerInterceptor:
+def tracing_interceptor() -> ServerInterceptor:
     """Return OpenTelemetry's own interceptor, for all calls but health checks."""
-    interceptor: grpc.aio.ServerInterceptor = aio_server_interceptor(
+    interceptor: ServerInterceptor = aio_server_interceptor(  # type: ignore[no-untyped-call]
         filter_=filters.negate(filters.health_check())
     )
     return interceptor
