@@ -1,0 +1,33 @@
+# METADATA
+# title: Who may use OPA's own REST API?
+# description: >-
+#   The workload that this OPA belongs to, for the one question that a service asks and for health.
+#   Everything else is closed: policies, data, compile, queries, metrics.
+package system.authz
+
+# METADATA
+# description: OPA asks this before it serves anything (--authorization=basic).
+# entrypoint: true
+# scope: document
+default allow := false
+
+# Query parameters such as `explain` show more than the answer, so there may be none.
+allow if {
+	_is_owner
+	input.method == "POST"
+	input.path == ["v1", "data", "paymesh", "objects", "decision"]
+	count(input.params) == 0
+}
+
+allow if {
+	_is_owner
+	input.method == "GET"
+	input.path == ["health"]
+}
+
+# OPA is given the token's hash, so that neither its environment nor a dump of it holds the token.
+_is_owner if {
+	expected := opa.runtime().env.PAYMESH_PDP_TOKEN_SHA256
+	regex.match(`^[0-9a-f]{64}$`, expected)
+	crypto.sha256(input.identity) == expected
+}

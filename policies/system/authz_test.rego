@@ -1,0 +1,74 @@
+package system.authz_test
+
+import data.system.authz
+
+token := "b3duZXI"
+
+question := {
+	"method": "POST",
+	"path": ["v1", "data", "paymesh", "objects", "decision"],
+	"params": {},
+	"identity": token,
+}
+
+health := {"method": "GET", "path": ["health"], "params": {"plugins": [""], "bundles": [""]}, "identity": token}
+
+answer(request) := allow if {
+	allow := authz.allow with input as request with opa.runtime as {"env": {"PAYMESH_PDP_TOKEN_SHA256": crypto.sha256(token)}}
+}
+
+test_the_owner_may_ask_the_one_question_and_for_health if {
+	answer(question) == true
+	answer(health) == true
+}
+
+test_everything_else_is_closed_to_the_owner[request] if {
+	some request in [
+		object.union(question, {"method": "GET"}),
+		object.union(question, {"method": "PUT"}),
+		object.union(question, {"params": {"explain": ["full"]}}),
+		object.remove(question, ["params"]),
+		object.union(question, {"path": ["v0", "data", "paymesh", "objects", "decision"]}),
+		object.union(question, {"path": ["v1", "data", "paymesh", "objects"]}),
+		object.union(question, {"path": ["v1", "data", "paymesh", "objects", "decision", ""]}),
+		object.union(question, {"path": ["v1", "data", "paymesh", "objects", "decision", "allowed"]}),
+		object.union(question, {"path": ["v1", "data", "", "paymesh", "objects", "decision"]}),
+		object.union(question, {"path": ["v1", "data", "paymesh/objects", "decision"]}),
+		object.union(question, {"path": ["v1", "data", "paymesh", "environment"]}),
+		object.union(question, {"path": ["v1", "data"]}),
+		object.union(question, {"path": ["v1", "policies"]}),
+		object.union(question, {"path": ["v1", "query"]}),
+		object.union(question, {"path": ["v1", "compile"]}),
+		object.union(question, {"path": ["v1", "config"]}),
+		object.union(question, {"path": ["metrics"]}),
+		object.union(question, {"path": []}),
+		object.union(question, {"path": [""]}),
+		object.union(health, {"method": "POST"}),
+		object.union(health, {"path": ["health", ""]}),
+		object.union(health, {"path": ["health", "live"]}),
+		{},
+	]
+	answer(request) == false
+}
+
+test_nobody_else_may_ask_anything[note] if {
+	some note, change in {
+		"another token": {"identity": "c3RyYW5nZXI"},
+		"the hash itself": {"identity": crypto.sha256(token)},
+		"an empty token": {"identity": ""},
+		"no string": {"identity": 7},
+	}
+	answer(object.union(question, change)) == false
+	answer(object.union(health, change)) == false
+}
+
+test_no_token_is_no_owner if {
+	answer(object.remove(question, ["identity"])) == false
+	answer(object.remove(health, ["identity"])) == false
+}
+
+test_without_a_hash_everything_is_closed[env] if {
+	some env in [{}, {"PAYMESH_PDP_TOKEN_SHA256": ""}, {"PAYMESH_PDP_TOKEN_SHA256": token}]
+	allow := authz.allow with input as question with opa.runtime as {"env": env}
+	allow == false
+}
