@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paymesh.render.blocks import Block, Plan, extension, seconds
+from paymesh.render.blocks import Block, Plan, any_, extension, seconds
 
 # Only Envoy and the policy engine may say who somebody is.
 IDENTITY_PREFIXES = (
@@ -73,10 +73,10 @@ def ext_authz(plan: Plan) -> Block:
 def ext_authz_without_body() -> Block:
     """For RPCs whose request is a stream: there is no whole message to wait for."""
     return {
-        EXT_AUTHZ: {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
-            "check_settings": {"disable_request_body_buffering": True},
-        }
+        EXT_AUTHZ: any_(
+            "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+            check_settings={"disable_request_body_buffering": True},
+        )
     }
 
 

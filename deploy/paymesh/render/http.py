@@ -125,7 +125,7 @@ def _access_log(door: Door) -> Block:
                     "time": "%START_TIME%",
                     "listener": door.name,
                     "method": "%REQ(:METHOD)%",
-                    "path": "%PATH(NQ:ORIG)%",
+                    "path": "%PATH(NQ:ORIG_OR_PATH)%",
                     "status": "%RESPONSE_CODE%",
                     "grpc_status": "%GRPC_STATUS%",
                     "reason": "%RESP(X-PAYMESH-REASON)%",

@@ -21,7 +21,7 @@ def inbound_routes(plan: Plan) -> Block:
     for rpc in plan.rpcs:
         if rpc.service not in services:
             continue
-        route = _route(plan, {"path": rpc.path}, "app")
+        route = _route(plan, {"path": rpc.path}, "app", _exactly(rpc.path))
         if rpc.client_streaming:
             route["typed_per_filter_config"] = ext_authz_without_body()
         routes.append(route)
@@ -50,7 +50,7 @@ def gateway_routes(plan: Plan) -> Block:
     for rpc in plan.rpcs:
         callee = plan.mesh.service_of(rpc.path)
         if callee is not None and rpc.path in granted:
-            routes.append(_to(plan, {"path": rpc.path}, callee.name))
+            routes.append(_to(plan, {"path": rpc.path}, callee.name, _exactly(rpc.path)))
     return table("public", [*routes, refuse_rest(plan, UNKNOWN_RPC)])
 
 
@@ -78,10 +78,15 @@ def refuse_compressed(plan: Plan) -> Block:
     return _refusal(plan, {"prefix": "/", "headers": [encoding]}, COMPRESSION_REFUSED)
 
 
-def callers_are_grpc(match: Block, *headers: Block) -> Block:
+def _grpc_only(match: Block, *headers: Block) -> Block:
     """Narrows a match to gRPC calls."""
     post: Block = {"name": ":method", "string_match": {"exact": "POST"}}
     return {**match, "grpc": {}, "headers": [post, *headers]}
+
+
+def _exactly(path: str) -> Block:
+    """Envoy leaves the query out when it matches a path; this does not."""
+    return {"name": ":path", "string_match": {"exact": path}}
 
 
 def _refusal(plan: Plan, match: Block, reply: Reply) -> Block:
@@ -114,7 +119,7 @@ def _to(plan: Plan, match: Block, callee: str, *headers: Block) -> Block:
 def _route(plan: Plan, match: Block, cluster: str, *headers: Block, **action: Any) -> Block:
     timeout = seconds(plan.mesh.limits.request_timeout_seconds)
     return {
-        "match": callers_are_grpc(match, *headers),
+        "match": _grpc_only(match, *headers),
         "route": {
             "cluster": cluster,
             "timeout": timeout,
