@@ -163,7 +163,7 @@ def _unprivileged_user() -> pwd.struct_passwd | None:
 def _initialise(binaries: Path, root: Path, run_as: pwd.struct_passwd | None) -> None:
     """initdb; its output is shown only when it fails."""
     command = [
-        binaries / "initdb", "--pgdata", root / "data", "--username", _SUPERUSER,
+        str(binaries / "initdb"), "--pgdata", str(root / "data"), "--username", _SUPERUSER,
         "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync",
     ]  # fmt: skip
     result = subprocess.run(
