@@ -358,7 +358,9 @@ class ListBalancesRequest(_message.Message):
     legal_entity: _builtins.str
     """The legal entity."""
     page_size: _builtins.int
-    """At most so many; 0 means 100; more than 1000 counts as 1000."""
+    """At most so many, fewer where they would not fit into a message; 0 means 100;
+    more than 1000 counts as 1000.
+    """
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first."""
     def __init__(
@@ -416,7 +418,9 @@ class ListEntriesRequest(_message.Message):
     account_id: _builtins.str
     """The account."""
     page_size: _builtins.int
-    """At most so many; 0 means 100; more than 1000 counts as 1000."""
+    """At most so many, fewer where they would not fit into a message; 0 means 100;
+    more than 1000 counts as 1000.
+    """
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first."""
     def __init__(

@@ -75,6 +75,8 @@ class LedgerServiceServicer:
 
     def OpenAccount(self, request, context):
         """Opens an account, or returns the one that the same request opened before.
+        The clearing account of a legal entity and currency is also returned to
+        requests with other ids, because there is only one.
 
         INVALID_ARGUMENT: UNKNOWN_CURRENCY, INVALID_REQUEST.
         ALREADY_EXISTS: REQUEST_ID_REUSED, the request_id was used with other contents.
@@ -103,6 +105,7 @@ class LedgerServiceServicer:
         """The sum of all entries of one account.
 
         NOT_FOUND: ACCOUNT_NOT_FOUND, also when the account is not the user's to see.
+        OUT_OF_RANGE: BALANCE_OUT_OF_RANGE, the sum does not fit into 64 bits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,13 +115,17 @@ class LedgerServiceServicer:
         """The balances of all accounts of a legal entity, by page, in order of account id.
 
         PERMISSION_DENIED: OBJECT_DENIED. INVALID_ARGUMENT: INVALID_PAGE_TOKEN.
+        OUT_OF_RANGE: BALANCE_OUT_OF_RANGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEntries(self, request, context):
-        """The entries of one account by page, oldest first.
+        """The entries of one account by page, oldest first. An entry of a transfer
+        that is being posted meanwhile can appear before a place that has been
+        passed; the same `entry_count` of GetBalance before the first and after the
+        last page proves that none did.
 
         NOT_FOUND: ACCOUNT_NOT_FOUND. INVALID_ARGUMENT: INVALID_PAGE_TOKEN.
         """

@@ -40,6 +40,8 @@ class LedgerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> LedgerServiceAsyncStub: ...
     OpenAccount: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.OpenAccountRequest, _ledger_pb2.OpenAccountResponse]
     """Opens an account, or returns the one that the same request opened before.
+    The clearing account of a legal entity and currency is also returned to
+    requests with other ids, because there is only one.
 
     INVALID_ARGUMENT: UNKNOWN_CURRENCY, INVALID_REQUEST.
     ALREADY_EXISTS: REQUEST_ID_REUSED, the request_id was used with other contents.
@@ -60,14 +62,19 @@ class LedgerServiceStub:
     """The sum of all entries of one account.
 
     NOT_FOUND: ACCOUNT_NOT_FOUND, also when the account is not the user's to see.
+    OUT_OF_RANGE: BALANCE_OUT_OF_RANGE, the sum does not fit into 64 bits.
     """
     ListBalances: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListBalancesRequest, _ledger_pb2.ListBalancesResponse]
     """The balances of all accounts of a legal entity, by page, in order of account id.
 
     PERMISSION_DENIED: OBJECT_DENIED. INVALID_ARGUMENT: INVALID_PAGE_TOKEN.
+    OUT_OF_RANGE: BALANCE_OUT_OF_RANGE.
     """
     ListEntries: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListEntriesRequest, _ledger_pb2.ListEntriesResponse]
-    """The entries of one account by page, oldest first.
+    """The entries of one account by page, oldest first. An entry of a transfer
+    that is being posted meanwhile can appear before a place that has been
+    passed; the same `entry_count` of GetBalance before the first and after the
+    last page proves that none did.
 
     NOT_FOUND: ACCOUNT_NOT_FOUND. INVALID_ARGUMENT: INVALID_PAGE_TOKEN.
     """
@@ -83,6 +90,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenAccount: _aio.UnaryUnaryMultiCallable[_ledger_pb2.OpenAccountRequest, _ledger_pb2.OpenAccountResponse]  # type: ignore[assignment]
     """Opens an account, or returns the one that the same request opened before.
+    The clearing account of a legal entity and currency is also returned to
+    requests with other ids, because there is only one.
 
     INVALID_ARGUMENT: UNKNOWN_CURRENCY, INVALID_REQUEST.
     ALREADY_EXISTS: REQUEST_ID_REUSED, the request_id was used with other contents.
@@ -103,14 +112,19 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """The sum of all entries of one account.
 
     NOT_FOUND: ACCOUNT_NOT_FOUND, also when the account is not the user's to see.
+    OUT_OF_RANGE: BALANCE_OUT_OF_RANGE, the sum does not fit into 64 bits.
     """
     ListBalances: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListBalancesRequest, _ledger_pb2.ListBalancesResponse]  # type: ignore[assignment]
     """The balances of all accounts of a legal entity, by page, in order of account id.
 
     PERMISSION_DENIED: OBJECT_DENIED. INVALID_ARGUMENT: INVALID_PAGE_TOKEN.
+    OUT_OF_RANGE: BALANCE_OUT_OF_RANGE.
     """
     ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListEntriesRequest, _ledger_pb2.ListEntriesResponse]  # type: ignore[assignment]
-    """The entries of one account by page, oldest first.
+    """The entries of one account by page, oldest first. An entry of a transfer
+    that is being posted meanwhile can appear before a place that has been
+    passed; the same `entry_count` of GetBalance before the first and after the
+    last page proves that none did.
 
     NOT_FOUND: ACCOUNT_NOT_FOUND. INVALID_ARGUMENT: INVALID_PAGE_TOKEN.
     """
@@ -129,6 +143,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.OpenAccountResponse, _abc.Awaitable[_ledger_pb2.OpenAccountResponse]]:
         """Opens an account, or returns the one that the same request opened before.
+        The clearing account of a legal entity and currency is also returned to
+        requests with other ids, because there is only one.
 
         INVALID_ARGUMENT: UNKNOWN_CURRENCY, INVALID_REQUEST.
         ALREADY_EXISTS: REQUEST_ID_REUSED, the request_id was used with other contents.
@@ -161,6 +177,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """The sum of all entries of one account.
 
         NOT_FOUND: ACCOUNT_NOT_FOUND, also when the account is not the user's to see.
+        OUT_OF_RANGE: BALANCE_OUT_OF_RANGE, the sum does not fit into 64 bits.
         """
 
     @_abc_1.abstractmethod
@@ -172,6 +189,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """The balances of all accounts of a legal entity, by page, in order of account id.
 
         PERMISSION_DENIED: OBJECT_DENIED. INVALID_ARGUMENT: INVALID_PAGE_TOKEN.
+        OUT_OF_RANGE: BALANCE_OUT_OF_RANGE.
         """
 
     @_abc_1.abstractmethod
@@ -180,7 +198,10 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_pb2.ListEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.ListEntriesResponse, _abc.Awaitable[_ledger_pb2.ListEntriesResponse]]:
-        """The entries of one account by page, oldest first.
+        """The entries of one account by page, oldest first. An entry of a transfer
+        that is being posted meanwhile can appear before a place that has been
+        passed; the same `entry_count` of GetBalance before the first and after the
+        last page proves that none did.
 
         NOT_FOUND: ACCOUNT_NOT_FOUND. INVALID_ARGUMENT: INVALID_PAGE_TOKEN.
         """
