@@ -1,0 +1,1 @@
+"""Links to bank accounts: a reference pointer for each, never a login, never a token."""

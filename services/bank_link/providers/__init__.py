@@ -1,0 +1,1 @@
+"""Bank data providers behind one interface."""
