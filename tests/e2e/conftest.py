@@ -35,4 +35,3 @@ def world(mesh_home: Path) -> Iterator[World]:
         yield running
     finally:
         running.stop()
-

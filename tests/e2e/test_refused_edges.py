@@ -117,7 +117,8 @@ def test_a_certificate_of_another_authority_is_refused(
     world: World, caller: str, callee: str, trust_domain: str
 ) -> None:
     """A certificate with a granted caller's path, or even its whole SPIFFE ID, is
-    worth nothing from an authority that is not in the bundle."""
+    worth nothing from an authority that is not in the bundle.
+    """
     spiffe_id = f"spiffe://{trust_domain}/ns/paymesh/sa/{caller}"
     forged = forge(world.svid("statements"), spiffe_id)
     with world.nothing_runs_in(callee), dial.direct(world.mesh, callee, forged) as channel:
@@ -127,7 +128,7 @@ def test_a_certificate_of_another_authority_is_refused(
 
 @pytest.mark.parametrize("callee", _CALLEES)
 def test_plaintext_is_refused(world: World, callee: str) -> None:
-    """gRPC without TLS gets nothing from a mesh listener."""
+    """GRPC without TLS gets nothing from a mesh listener."""
     address = f"{world.mesh.address}:{world.mesh.workloads[callee].port}"
     with world.nothing_runs_in(callee), grpc.insecure_channel(address) as channel:
         reply = world.send(channel, _rpc_of(callee), timeout_seconds=3)
@@ -165,9 +166,7 @@ def test_identity_headers_from_a_caller_are_worth_nothing(
 ) -> None:
     """Whatever a caller writes into an identity header, it is who its certificate says."""
     with world.nothing_runs_in("ledger"):
-        reply = world.straight(
-            "statements", "ledger", "ledger/PostTransfer", metadata=(header,)
-        )
+        reply = world.straight("statements", "ledger", "ledger/PostTransfer", metadata=(header,))
     assert (reply.code, reply.reason) == ("PERMISSION_DENIED", "RPC_NOT_GRANTED")
 
 
@@ -256,7 +255,8 @@ def test_a_users_token_must_be_good_at_the_gateway_and_again_at_the_callee(
     world: World, case: str, position: str
 ) -> None:
     """A token that is not wholly right is refused by the gateway, and by the callee's
-    policy even when the gateway itself is in the wrong hands."""
+    policy even when the gateway itself is in the wrong hands.
+    """
     token = _bad_tokens(world)[case]
     metadata = () if token is None else (("authorization", f"Bearer {token}"),)
     with world.nothing_runs_in("payments"):
@@ -264,6 +264,8 @@ def test_a_users_token_must_be_good_at_the_gateway_and_again_at_the_callee(
             with dial.gateway(world.paths, world.mesh) as channel:
                 reply = world.send(channel, "payments/ListPayments", metadata=metadata)
         else:
-            reply = world.straight("gateway", "payments", "payments/ListPayments", metadata=metadata)
+            reply = world.straight(
+                "gateway", "payments", "payments/ListPayments", metadata=metadata
+            )
     assert reply.code == "UNAUTHENTICATED", reply
     assert reply.reason in {"USER_TOKEN_MISSING", "USER_TOKEN_INVALID", "USER_TOKEN_EXPIRED"}

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import grpc
+from paymesh.cli.lifecycle import bring_down, bring_up
 
 from paymesh import dial, users
 from paymesh.calls import Catalogue, Metadata, Reply, invoke
-from paymesh.cli.lifecycle import bring_down, bring_up
 from paymesh.mesh import Grants, Mesh, load_grants, load_mesh
 from paymesh.paths import Paths, default_paths
 

@@ -50,7 +50,9 @@ def _postgres() -> Finding:
     found = re.search(r"(\d+)(\.\d+)*", said or "")
     if found is None or int(found[1]) < _OLDEST_POSTGRES:
         return _section.problem(
-            name, f"{directory} has {said or 'none that runs'}", "install postgresql or run `make setup`"
+            name,
+            f"{directory} has {said or 'none that runs'}",
+            "install postgresql or run `make setup`",
         )
     return _section.ok(f"{name}: {found[0]}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import ssl
 from collections.abc import Iterator
 
@@ -33,7 +32,9 @@ def _permitted(context: Context) -> Finding:
         return _section.ok(name)
     said = f"{reply.code} {reply.reason or ''} {reply.message}".strip()
     return _section.problem(
-        name, f"payments/ListPayments: {said}", "mend what is named above, then look at `paymesh logs`"
+        name,
+        f"payments/ListPayments: {said}",
+        "mend what is named above, then look at `paymesh logs`",
     )
 
 
@@ -49,8 +50,10 @@ def _as_json(context: Context) -> Finding:
         connection.request("GET", "/v1/payments", headers={"authorization": f"Bearer {token}"})
         response = connection.getresponse()
         body = response.read(65536)
-    except (OSError, socket.timeout, http.client.HTTPException) as error:
-        return _section.problem(name, f"GET /v1/payments: {error}", "see `paymesh logs gateway-envoy`")
+    except (TimeoutError, OSError, http.client.HTTPException) as error:
+        return _section.problem(
+            name, f"GET /v1/payments: {error}", "see `paymesh logs gateway-envoy`"
+        )
     finally:
         connection.close()
     if response.status == http.client.OK and isinstance(json.loads(body), dict):

@@ -1,0 +1,89 @@
+"""Database roles: each can do what its service does in its own database, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+
+from paymesh.checks.model import Context, Finding, Section
+
+_TIMEOUT_SECONDS = 5
+_section = Section("database")
+
+# Tables in which a line, once written, stays as it is.
+_APPEND_ONLY = {"ledger": ("entries", "transfers")}
+
+_FORBIDDEN = """
+    SELECT format('%s on %s', privilege, relname)
+    FROM pg_class
+    CROSS JOIN unnest(%(privileges)s::text[]) AS privilege
+    WHERE relnamespace = 'public'::regnamespace
+      AND relkind IN ('r', 'p')
+      AND (%(tables)s::text[] IS NULL OR relname = ANY(%(tables)s::text[]))
+      AND (has_table_privilege(oid, privilege)
+           OR privilege = 'UPDATE' AND has_any_column_privilege(oid, privilege))
+"""
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Yields findings for each service with a database."""
+    owned = [workload for workload in context.mesh.services() if workload.database]
+    databases = [workload.database or "" for workload in owned]
+    for workload in owned:
+        conninfo = (context.paths.workload(workload.name) / "dsn").read_text("utf-8").strip()
+        yield _connects(workload.name, conninfo)
+        yield _no_more_than_needed(workload.name, conninfo)
+        others = [name for name in databases if name != workload.database]
+        yield _no_other_database(workload.name, conninfo, others)
+
+
+def _connect(conninfo: str, **changed: str) -> psycopg.Connection[tuple[str]]:
+    return psycopg.connect(conninfo, connect_timeout=_TIMEOUT_SECONDS, autocommit=True, **changed)
+
+
+def _connects(name: str, conninfo: str) -> Finding:
+    title = f"{name} can reach its database"
+    try:
+        with _connect(conninfo) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.Error as error:
+        return _section.problem(title, _first_line(error), "see `paymesh logs postgres`")
+    return _section.ok(title)
+
+
+def _no_more_than_needed(name: str, conninfo: str) -> Finding:
+    title = f"{name}'s role cannot rewrite what it has written"
+    wanted = [(["DELETE", "TRUNCATE", "TRIGGER"], None)]
+    if name in _APPEND_ONLY:
+        wanted.append((["UPDATE", "DELETE", "TRUNCATE"], list(_APPEND_ONLY[name])))
+    found: list[str] = []
+    try:
+        with _connect(conninfo) as connection:
+            for privileges, tables in wanted:
+                rows = connection.execute(_FORBIDDEN, {"privileges": privileges, "tables": tables})
+                found += [row[0] for row in rows]
+    except psycopg.Error as error:
+        return _section.problem(title, _first_line(error), "see `paymesh logs postgres`")
+    return _section.expect(
+        title,
+        f"it has {', '.join(sorted(set(found)))}" if found else None,
+        f"revoke it: compare with services/{name.replace('-', '_')}/migrations",
+    )
+
+
+def _no_other_database(name: str, conninfo: str, others: list[str]) -> Finding:
+    title = f"{name}'s role cannot enter another service's database"
+    for other in others:
+        try:
+            _connect(conninfo, dbname=other).close()
+        except psycopg.Error:
+            continue
+        return _section.problem(
+            title, f"it can enter {other}", "run `paymesh up`: it sets pg_hba.conf and the grants"
+        )
+    return _section.ok(title)
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
