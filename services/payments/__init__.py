@@ -1,0 +1,1 @@
+"""Takes payments and gives them back: card or bank account, provider, ledger."""
