@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -31,13 +31,14 @@ class Scripted(ledger_pb2_grpc.LedgerServiceServicer):
 
     behaviour: Behaviour = _empty
     calls: int = 0
-    seen: list[Any] = field(default_factory=list)
 
-    async def GetBalance(self, request: Any, context: Any) -> Any:
+    async def GetBalance(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Do as told."""
         self.calls += 1
         return await self.behaviour(request, context)
 
-    async def PostTransfer(self, request: Any, context: Any) -> Any:
+    async def PostTransfer(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+        """Answer with nothing."""
         self.calls += 1
         return ledger_pb2.PostTransferResponse()
 
@@ -51,6 +52,7 @@ class Served:
     stub: Any
 
     async def get_balance(self, **options: Any) -> Any:
+        """Call GetBalance with the sidecar's headers, unless `options` say otherwise."""
         options.setdefault("metadata", testing.headers())
         options.setdefault("timeout", 5)
         request = ledger_pb2.GetBalanceRequest(account_id=ACCOUNT_ID)
