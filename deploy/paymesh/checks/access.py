@@ -25,19 +25,19 @@ def may_read(path: Path, uid: int = NOBODY) -> bool:
 def _test(flag: str, path: Path, uid: int) -> bool:
     done = subprocess.run(
         [
-            "setpriv",
+            "/usr/bin/setpriv",
             f"--reuid={uid}",
             f"--regid={uid}",
             "--clear-groups",
             "--no-new-privs",
-            "test",
+            "/usr/bin/test",
             flag,
             str(path),
         ],
         check=False,
         capture_output=True,
         timeout=_TIMEOUT_SECONDS,
-        env={"PATH": "/usr/bin:/bin"},
+        env={},
         cwd="/",
     )
     return done.returncode == 0

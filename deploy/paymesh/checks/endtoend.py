@@ -1,4 +1,4 @@
-"""A call from an end user through the gateway, two Envoys, policy and the service to its database."""
+"""An end user's call through the gateway, two Envoys, policy and the service to its database."""
 
 from __future__ import annotations
 
