@@ -81,9 +81,7 @@ class Cluster:
             for role in (owner, service):
                 known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
                 if known.fetchone() is None:
-                    connection.execute(
-                        sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(sql.Identifier(role))
-                    )
+                    connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
             database = sql.Identifier(name)
             connection.execute(
                 sql.SQL("CREATE DATABASE {} OWNER {}").format(database, sql.Identifier(owner))
