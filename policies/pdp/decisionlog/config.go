@@ -1,0 +1,66 @@
+package decisionlog
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/util"
+)
+
+const (
+	defaultMaxPending     = 1024
+	defaultMaxRecordBytes = 64 << 10
+	defaultMaskPath       = "paymesh/log/mask"
+	defaultWait           = time.Second
+
+	fsyncNever = "never"
+	fsyncBatch = "batch"
+)
+
+// Config of the plugin, plugins.paymesh_decision_log.
+type Config struct {
+	// Path of the log file; relative to the working directory. Required.
+	Path string `json:"path"`
+	// MaxPending is how many records may wait for the writer before askers wait.
+	MaxPending int `json:"max_pending"`
+	// MaxRecordBytes: a longer record loses its input.
+	MaxRecordBytes int `json:"max_record_bytes"`
+	// MaxBytes: a file that has reached it is renamed and a new one begun; 0 never.
+	MaxBytes int64 `json:"max_bytes"`
+	// Mask is the path of the set of JSON pointers erased from the input.
+	Mask string `json:"mask"`
+	// Fsync is "never" (a record survives the process) or "batch" (and the machine).
+	Fsync string `json:"fsync"`
+	// WaitMilliseconds bounds the wait of a REST decision, which has no deadline.
+	WaitMilliseconds int `json:"wait_milliseconds"`
+	// RevisionFile remembers the highest bundle revision; empty: no rollback guard.
+	RevisionFile string `json:"revision_file"`
+	// RevisionBundle is the bundle that it is of; empty: the only one there is.
+	RevisionBundle string `json:"revision_bundle"`
+}
+
+// ParseConfig reads the configuration and fills in what it leaves out.
+func ParseConfig(content []byte) (*Config, error) {
+	c := Config{
+		MaxPending:       defaultMaxPending,
+		MaxRecordBytes:   defaultMaxRecordBytes,
+		Mask:             defaultMaskPath,
+		Fsync:            fsyncNever,
+		WaitMilliseconds: int(defaultWait / time.Millisecond),
+	}
+	if err := util.Unmarshal(content, &c); err != nil {
+		return nil, err
+	}
+	switch {
+	case c.Path == "":
+		return nil, errors.New(PluginName + ": \"path\" is missing")
+	case c.MaxPending < 1 || c.MaxRecordBytes < 1 || c.WaitMilliseconds < 1 || c.MaxBytes < 0 || c.Mask == "":
+		return nil, errors.New(PluginName + ": a limit must be positive and \"mask\" must name a document")
+	case c.Fsync != fsyncNever && c.Fsync != fsyncBatch:
+		return nil, fmt.Errorf("%s: \"fsync\" is %q, not %q or %q", PluginName, c.Fsync, fsyncNever, fsyncBatch)
+	}
+	return &c, nil
+}
+
+func (c *Config) wait() time.Duration { return time.Duration(c.WaitMilliseconds) * time.Millisecond }

@@ -1,0 +1,125 @@
+package decisionlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/dependencies"
+	"github.com/open-policy-agent/opa/v1/plugins"
+	"github.com/open-policy-agent/opa/v1/storage"
+
+	"paymesh.internal/pdp/policy"
+)
+
+// Mask says what of an input is recorded. The zero Mask records nothing of it:
+// forgetting to ask is not a leak.
+type Mask struct {
+	erase *pointers
+	// omit is why there is no input in the record; of a zero Mask it is "unmasked".
+	omit string
+}
+
+// always is erased whatever the policy says. A body's raw bytes and a header's
+// raw value would undo the erasure of a field, and these headers are credentials
+// by definition.
+var always = []string{
+	"/attributes/request/http/body",
+	"/attributes/request/http/rawBody",
+	"/attributes/request/http/headerMap",
+	"/attributes/request/http/headers/authorization",
+	"/attributes/request/http/headers/cookie",
+	"/attributes/request/http/headers/proxy-authorization",
+}
+
+// masker evaluates the mask document, a set (or list) of JSON pointers into the
+// input. One that does not look at the input is evaluated when the policy is
+// activated and costs nothing afterwards; one that does is asked each time.
+type masker struct {
+	manager *plugins.Manager
+	ref     ast.Ref
+	query   *policy.Query
+}
+
+func newMasker(ctx context.Context, manager *plugins.Manager, path string) *masker {
+	return &masker{
+		manager: manager,
+		ref:     policy.Ref(path),
+		query:   policy.NewQuery(ctx, manager, policy.Body(path)),
+	}
+}
+
+// prepare returns the mask of the newly activated policy, and whether it holds
+// for every input.
+func (m *masker) prepare(ctx context.Context, txn storage.Transaction) (mask Mask, fixed bool) {
+	m.query.Prepare(ctx, txn)
+	uses, err := m.usesInput()
+	if err != nil {
+		return omitted(err), true
+	}
+	if uses {
+		return Mask{}, false
+	}
+	return m.evaluate(ctx, txn, nil), true
+}
+
+func (m *masker) usesInput() (bool, error) {
+	compiler := m.manager.GetCompiler()
+	if compiler == nil {
+		return false, policy.ErrNotLoaded
+	}
+	refs, err := dependencies.Base(compiler, m.ref)
+	if err != nil {
+		return false, err
+	}
+	for _, ref := range refs {
+		if ref.HasPrefix(ast.InputRootRef) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (m *masker) evaluate(ctx context.Context, txn storage.Transaction, input ast.Value) Mask {
+	value, err := m.query.Eval(ctx, txn, input, policy.LogPrints{Logger: m.manager.Logger()})
+	if err != nil {
+		return omitted(err)
+	}
+	set, err := parsePointers(value)
+	if err != nil {
+		return omitted(err)
+	}
+	return Mask{erase: set}
+}
+
+// omitted: without a mask the input is not recorded at all, never as it is.
+func omitted(err error) Mask {
+	if errors.Is(err, policy.ErrUndefined) {
+		return Mask{omit: "the mask is undefined"}
+	}
+	return Mask{omit: "the mask failed: " + err.Error()}
+}
+
+func parsePointers(value ast.Value) (*pointers, error) {
+	collection, ok := value.(interface {
+		Iter(func(*ast.Term) error) error
+	})
+	if !ok {
+		return nil, fmt.Errorf("it is a %s and not a set of strings", ast.ValueName(value))
+	}
+	set := &pointers{}
+	for _, pointer := range always {
+		if err := set.add(pointer); err != nil {
+			return nil, err
+		}
+	}
+	err := collection.Iter(func(element *ast.Term) error {
+		pointer, ok := element.Value.(ast.String)
+		if !ok {
+			return fmt.Errorf("it has a %s where a string belongs", ast.ValueName(element.Value))
+		}
+		return set.add(string(pointer))
+	})
+	return set, err
+}

@@ -1,0 +1,31 @@
+package extauthz
+
+import (
+	"context"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/storage"
+
+	"paymesh.internal/pdp/decisionlog"
+)
+
+// recorder is where decisions go. Mask is asked inside the transaction that the
+// decision was made in, Record outside of it: one that waits for the disk must not
+// keep a new policy from being activated.
+type recorder interface {
+	Mask(ctx context.Context, txn storage.Transaction, input ast.Value) decisionlog.Mask
+	Record(ctx context.Context, record *decisionlog.Record) error
+	// Refusal is why no decision may be given under the active policy, or nil.
+	Refusal() error
+	Revision() string
+}
+
+// noRecorder is for a configuration without a decision log.
+type noRecorder struct{}
+
+func (noRecorder) Mask(context.Context, storage.Transaction, ast.Value) (none decisionlog.Mask) {
+	return none
+}
+func (noRecorder) Record(context.Context, *decisionlog.Record) error { return nil }
+func (noRecorder) Refusal() error                                    { return nil }
+func (noRecorder) Revision() string                                  { return "" }
