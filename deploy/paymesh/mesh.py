@@ -128,6 +128,16 @@ class Mesh:
             return self.uid_base + self.workloads[name].uid_offset
         return self.uid_base + self.platform[name]
 
+    @property
+    def agent_gid(self) -> int:
+        """The group that may reach the SPIRE agent's socket."""
+        return self.uid_base
+
+    @property
+    def database_gid(self) -> int:
+        """The group that may reach PostgreSQL's socket: the offset is above every workload's."""
+        return self.uid_base + 99
+
     def service_of(self, rpc: str) -> Workload | None:
         """The workload that serves `/package.Service/Method`, if one does."""
         rpc_service = rpc.split("/")[1] if rpc.count("/") == 2 else ""  # noqa: PLR2004

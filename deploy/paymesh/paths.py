@@ -41,6 +41,26 @@ class Paths:
         return self.home / "issuer"
 
     @property
+    def secrets(self) -> Path:
+        """What only the supervisor reads: passwords of roles, keys of authorities."""
+        return self.home / "secrets"
+
+    @property
+    def launch(self) -> Path:
+        """Without root: a copy of each program for each workload, so that paths tell them apart."""
+        return self.home / "launch"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where the supervisor takes requests: JSON lines."""
+        return self.home / "control.sock"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked (flock) for as long as a supervisor of this home lives."""
+        return self.home / "supervisor.lock"
+
+    @property
     def status_file(self) -> Path:
         """The supervisor's view of its processes, as JSON."""
         return self.home / "supervisor.json"

@@ -1,0 +1,354 @@
+"""PostgreSQL on a Unix socket: its files, roles and databases.
+
+No TCP. A role reaches its own database by password and nothing else; the
+administrator is who runs the server, by peer. Its configuration stands outside
+the data directory, where the server cannot change it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import os
+import pwd
+import re
+import secrets
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from paymesh.errors import SetupError, StartError
+from paymesh.mesh import Mesh, repository_root
+from paymesh.paths import Paths
+from paymesh.runtime.accounts import POSTGRES
+from paymesh.runtime.files import write_file
+from paymesh.runtime.launch import run_tool
+from paymesh.runtime.workspace import Workspace, dsn
+
+ADMINISTRATOR = "postgres"
+SPIRE_DATABASE = "spire"
+_SCRAM_ITERATIONS = 4096
+_ROLE_OPTIONS = (
+    "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT NOREPLICATION NOBYPASSRLS"
+    " CONNECTION LIMIT 20"
+)
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
+
+
+class Postgres:
+    """The server of one home."""
+
+    def __init__(
+        self, workspace: Workspace, programs: Path, python: Mapping[str, str] | None = None
+    ) -> None:
+        """Args:
+        workspace: of the home.
+        programs: directory with postgres, initdb and psql.
+        python: environment of the interpreter that runs migrations.
+        """
+        self._workspace = workspace
+        self._programs = programs
+        self._python = python or {}
+        self._account = workspace.accounts.of(POSTGRES)
+        paths = workspace.paths
+        self.data = paths.data / POSTGRES / "cluster"
+        self.directory = paths.workload(POSTGRES)
+
+    @property
+    def socket(self) -> Path:
+        """The server's only door."""
+        return self.directory / ".s.PGSQL.5432"
+
+    def argv(self) -> list[str | Path]:
+        """How the server is started; SIGINT stops it without waiting for clients."""
+        return [
+            self._programs / "postgres",
+            *("-D", self.data),
+            *("-c", f"config_file={self.directory / 'postgresql.conf'}"),
+        ]
+
+    async def probe(self) -> str | None:
+        """None when the server answers queries: it says so in postmaster.pid, last line."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text("ascii").splitlines()
+        except OSError:
+            return "no postmaster.pid yet"
+        return None if lines and lines[-1].strip() == "ready" else "recovering"
+
+    async def prepare(self) -> None:
+        """Makes the cluster at the first call; writes the configuration at each.
+
+        Raises:
+            StartError: initdb refused.
+        """
+        if not (self.data / "PG_VERSION").exists():
+            await self._initialize()
+        self._remove_stale_lock()
+        owner = self._account
+        gid = self._workspace.mesh.database_gid if owner else None
+        write_file(
+            self.directory / "postgresql.conf",
+            configuration(self.directory, self._workspace.paths.logs, gid),
+            0o400,
+            owner,
+        )
+        databases = database_names(self._workspace.mesh)
+        write_file(self.directory / "pg_hba.conf", host_based_access(databases), 0o400, owner)
+        system_user = pwd.getpwuid(owner.uid if owner else os.geteuid()).pw_name
+        write_file(
+            self.directory / "pg_ident.conf",
+            f'admin "{system_user}" {ADMINISTRATOR}\n',
+            0o400,
+            owner,
+        )
+
+    async def _initialize(self) -> None:
+        # A kill in the middle must not leave something that looks finished.
+        scratch = self.data.with_name("cluster.new")
+        shutil.rmtree(scratch, ignore_errors=True)
+        locales = ("C.UTF-8", "C")
+        for locale in locales:
+            try:
+                await run_tool(
+                    [
+                        self._programs / "initdb",
+                        *("--pgdata", scratch),
+                        *("--username", ADMINISTRATOR),
+                        *("--encoding", "UTF8"),
+                        *("--locale", locale),
+                        "--data-checksums",
+                        *("--auth-local", "peer"),
+                        *("--auth-host", "reject"),
+                    ],
+                    self._account,
+                    directory=self.directory,
+                )
+                break
+            except StartError as error:
+                if locale == locales[-1] or "locale" not in str(error):
+                    raise
+                shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
+        self._applied_file.unlink(missing_ok=True)
+        scratch.rename(self.data)
+
+    def _remove_stale_lock(self) -> None:
+        """Removes postmaster.pid when its process is not this cluster's: the server
+        itself is fooled by a number that somebody else has by now.
+        """
+        lock = self.data / "postmaster.pid"
+        try:
+            pid = int(lock.read_text("ascii").splitlines()[0])
+            if Path(f"/proc/{pid}/cwd").resolve(strict=True) == self.data.resolve():
+                return
+        except (OSError, ValueError, IndexError):
+            pass
+        lock.unlink(missing_ok=True)
+
+    async def ensure_roles(self) -> None:
+        """Creates roles and databases that are missing and sets what they may do.
+
+        Raises:
+            StartError: the server refused.
+        """
+        names = database_names(self._workspace.mesh)
+        passwords = {
+            role: self._workspace.secret(f"postgres-{role}")
+            for name in names
+            for role in roles_of(name)
+        }
+        await self._psql(roles_sql(names, passwords))
+
+    async def _psql(self, script: str) -> None:
+        await run_tool(
+            [
+                self._programs / "psql",
+                *("--no-psqlrc", "--quiet", "--tuples-only", "--set", "ON_ERROR_STOP=1"),
+                *("--host", self.directory),
+                *("--username", ADMINISTRATOR),
+                *("--dbname", "postgres"),
+                *("--file", "-"),
+            ],
+            self._account,
+            directory=self.directory,
+            stdin=script,
+        )
+
+    async def migrate(self) -> None:
+        """Applies each service's migrations as the owner of its database, unless these
+        very files were applied to this very cluster before.
+
+        Raises:
+            StartError: a migration failed; the text names it.
+        """
+        mesh = self._workspace.mesh
+        pending = []
+        for workload in mesh.services():
+            directory = repository_root() / "services" / workload.module / "migrations"
+            if workload.database and directory.is_dir():
+                pending.append((workload.name, workload.database, directory))
+        state = {database: _digest(directory) for _, database, directory in pending}
+        if self._applied() == state:
+            return
+        await asyncio.gather(*(self._migrate(*migration) for migration in pending))
+        write_file(self._applied_file, json.dumps(state) + "\n", 0o600)
+
+    @property
+    def _applied_file(self) -> Path:
+        return self._workspace.paths.data / "migrations.json"
+
+    def _applied(self) -> object:
+        try:
+            return json.loads(self._applied_file.read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    async def _migrate(self, name: str, database: str, directory: Path) -> None:
+        owner = owner_of(database)
+        password = self._workspace.secret(f"postgres-{owner}")
+        try:
+            await run_tool(
+                [sys.executable, "-m", "paymesh.runtime.migrate", directory],
+                None,
+                directory=self._workspace.paths.secrets,
+                stdin=dsn(self._workspace.paths, database, owner, password) + "\n",
+                environment=self._python,
+            )
+        except StartError as error:
+            raise StartError(f"{name}: migrations failed: {error}") from error
+
+
+def data_major(paths: Paths) -> int | None:
+    """The version of PostgreSQL that wrote this home's data; None when there is none."""
+    try:
+        text = (paths.data / POSTGRES / "cluster" / "PG_VERSION").read_text("ascii")
+    except OSError:
+        return None
+    if not text.strip().isdigit():
+        raise SetupError(f"{paths.data / POSTGRES} is damaged: run `paymesh down --purge`")
+    return int(text)
+
+
+def database_names(mesh: Mesh) -> list[str]:
+    """One database for each service that has one, and SPIRE's."""
+    return [*(w.database for w in mesh.services() if w.database), SPIRE_DATABASE]
+
+
+def _digest(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(directory.glob("*.sql")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def owner_of(database: str) -> str:
+    """The role that owns a database's schema and runs its migrations."""
+    return f"{database}_owner"
+
+
+def roles_of(database: str) -> tuple[str, ...]:
+    """Who may connect to a database, its owner last. SPIRE's server migrates its own
+    schema at start, so that its one role owns it.
+    """
+    return (database,) if database == SPIRE_DATABASE else (database, owner_of(database))
+
+
+def configuration(directory: Path, logs: Path, gid: int | None) -> str:
+    """postgresql.conf: small, durable, without TCP.
+
+    Args:
+        directory: of the socket and the access rules.
+        logs: where the server's standard error goes; only named in a comment.
+        gid: group of the socket; None leaves it to the server's own.
+    """
+    group = f"unix_socket_group = '{gid}'\nunix_socket_permissions = 0770\n" if gid else ""
+    return f"""# Written by `paymesh up`. The log is {logs / "postgres.log"}.
+listen_addresses = ''
+unix_socket_directories = '{directory}'
+{group or "unix_socket_permissions = 0700"}
+hba_file = '{directory / "pg_hba.conf"}'
+ident_file = '{directory / "pg_ident.conf"}'
+password_encryption = 'scram-sha-256'
+max_connections = 60
+shared_buffers = '32MB'
+work_mem = '2MB'
+maintenance_work_mem = '16MB'
+max_wal_size = '256MB'
+max_worker_processes = 2
+max_parallel_workers = 0
+max_parallel_workers_per_gather = 0
+autovacuum_max_workers = 1
+synchronous_commit = on
+fsync = on
+full_page_writes = on
+dynamic_shared_memory_type = 'posix'
+timezone = 'UTC'
+log_timezone = 'UTC'
+lc_messages = 'C'
+logging_collector = off
+log_destination = 'stderr'
+log_line_prefix = '%m [%p] %q%u@%d '
+log_connections = off
+log_min_messages = 'warning'
+# A failed statement may hold what must not be in a log.
+log_min_error_statement = 'panic'
+log_parameter_max_length = 0
+log_parameter_max_length_on_error = 0
+authentication_timeout = '5s'
+idle_in_transaction_session_timeout = '60s'
+"""
+
+
+def host_based_access(databases: Iterable[str]) -> str:
+    """pg_hba.conf: the first line that fits decides, and the last one refuses."""
+    lines = ["# Written by `paymesh up`.", f"local all {ADMINISTRATOR} peer map=admin"]
+    for name in databases:
+        lines += [f"local {name} {role} scram-sha-256" for role in roles_of(name)]
+    return "\n".join([*lines, "local all all reject", ""])
+
+
+def roles_sql(databases: Iterable[str], passwords: dict[str, str]) -> str:
+    """A psql script that creates roles and databases where missing, idempotent.
+
+    Passwords go in as SCRAM verifiers, so that the server never sees them.
+    """
+    lines = [
+        "SET client_min_messages = warning;",
+        "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;",
+    ]
+    for name in databases:
+        if not _NAME.fullmatch(name):
+            raise SetupError(f"{name!r} is not a database name: see deploy/mesh.yaml")
+        roles = roles_of(name)
+        for role in roles:
+            missing = f"NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')"
+            lines.append(f"SELECT 'CREATE ROLE {role}' WHERE {missing} \\gexec")
+            verifier = scram_verifier(passwords[role])
+            lines.append(f"ALTER ROLE {role} WITH {_ROLE_OPTIONS} PASSWORD '{verifier}';")
+        missing = f"NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}')"
+        lines += [
+            f"SELECT 'CREATE DATABASE {name} OWNER {roles[-1]}' WHERE {missing} \\gexec",
+            f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;",
+            f"GRANT CONNECT ON DATABASE {name} TO {', '.join(roles)};",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def scram_verifier(password: str, salt: bytes | None = None) -> str:
+    """What PostgreSQL stores for a password: SCRAM-SHA-256 (RFC 5803, RFC 7677).
+
+    Args:
+        password: ASCII, so that SASLprep changes nothing.
+        salt: 16 random bytes when left out.
+    """
+    salt = secrets.token_bytes(16) if salt is None else salt
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, _SCRAM_ITERATIONS)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    stored_key = hashlib.sha256(client_key).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    encoded = [base64.b64encode(part).decode() for part in (salt, stored_key, server_key)]
+    return f"SCRAM-SHA-256${_SCRAM_ITERATIONS}:{encoded[0]}${encoded[1]}:{encoded[2]}"
