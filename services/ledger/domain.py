@@ -41,8 +41,8 @@ LONGEST_REFERENCE_CHARACTERS = 140
 class AccountKind(enum.Enum):
     """What an account is for. It decides nothing here: a sign is a sign.
 
-    The values are the names of the API, and so are those in the database and in
-    the questions to the policy engine.
+    The values are the names of the API, and so are those in the database. Questions
+    to the policy engine have the names without the prefix.
     """
 
     MERCHANT = "ACCOUNT_KIND_MERCHANT"

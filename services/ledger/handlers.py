@@ -83,7 +83,7 @@ class Ledger:
             RequestIdReusedError: the id was used for another opening.
         """
         await self.policy.allowed(
-            "accounts.open", {"tenant": opening.legal_entity, "kind": opening.kind.value}
+            "accounts.open", {"tenant": opening.legal_entity, "kind": opening.kind.name}
         )
         return await self.store.open_account(caller, request_id, opening)
 
@@ -105,7 +105,7 @@ class Ledger:
         # one legal entity. Before the checks that tell something about the accounts.
         asked: set[tuple[str, str]] = set()
         for account in accounts.values():
-            facts = (account.legal_entity, account.kind.value)
+            facts = (account.legal_entity, account.kind.name)
             if facts not in asked:
                 await self._allowed_or_not_found("accounts.post", account)
                 asked.add(facts)
@@ -152,7 +152,7 @@ class Ledger:
         """Somebody else's account and no account are the same answer, so that nobody can
         find out which ids exist.
         """
-        facts = {"tenant": account.legal_entity, "kind": account.kind.value}
+        facts = {"tenant": account.legal_entity, "kind": account.kind.name}
         try:
             await self.policy.allowed(action, facts)
         except ObjectDenied:

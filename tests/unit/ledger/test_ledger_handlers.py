@@ -179,8 +179,8 @@ async def test_what_the_policy_is_asked() -> None:
     await ledger.balance(clearing.account_id)
     await ledger.entries(clearing.account_id, 0, 10)
     await ledger.balances("acme", None, 10)
-    merchant_facts = {"tenant": "acme", "kind": "ACCOUNT_KIND_MERCHANT"}
-    clearing_facts = {"tenant": "acme", "kind": "ACCOUNT_KIND_CLEARING"}
+    merchant_facts = {"tenant": "acme", "kind": "MERCHANT"}
+    clearing_facts = {"tenant": "acme", "kind": "CLEARING"}
     assert [(question["action"], question["object"]) for question in policy.questions] == [
         ("accounts.open", merchant_facts),
         ("accounts.post", merchant_facts),
