@@ -95,7 +95,11 @@ server {{
   }}
 }}
 
-plugins {{
+{_server_plugins(data_dir, connection_string, node_ca)}"""
+
+
+def _server_plugins(data_dir: Path, connection_string: str, node_ca: Path) -> str:
+    return f"""plugins {{
   DataStore "sql" {{
     plugin_data {{
       database_type = "postgres"
