@@ -68,7 +68,10 @@ class PassOn(_UnaryUnaryClientInterceptor):
 
 
 def completed(details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
-    """Return the details with authorization and timeout of the current call."""
+    """Return the details with authorization and timeout of the current call.
+
+    Raises AioRpcError DEADLINE_EXCEEDED when no time is left.
+    """
     call = current_or_none()
     metadata = grpc.aio.Metadata(*tuple(details.metadata or ()))
     if call is not None and call.authorization and AUTHORIZATION_HEADER not in metadata:
@@ -77,9 +80,15 @@ def completed(details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails
     remaining_seconds = call.remaining_seconds() if call else None
     if remaining_seconds is not None:
         # The margin leaves time to tell one's own caller what became of it.
-        timeout_seconds = min(
-            timeout_seconds, max(remaining_seconds - DEADLINE_MARGIN_SECONDS, 0.001)
-        )
+        timeout_seconds = min(timeout_seconds, remaining_seconds - DEADLINE_MARGIN_SECONDS)
+        if timeout_seconds <= 0:
+            raise grpc.aio.AioRpcError(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                grpc.aio.Metadata(),
+                grpc.aio.Metadata(),
+                "No time is left for this call; it was not sent.",
+                debug_error_string="",
+            )
     return grpc.aio.ClientCallDetails(
         details.method, timeout_seconds, metadata, details.credentials, details.wait_for_ready
     )
