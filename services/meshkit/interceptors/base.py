@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -95,8 +96,10 @@ def _wrapped(
             async for response in behaviour(request, context):
                 yield response
 
+    # A streaming handler is either a generator or, as health's Watch, a coroutine that writes.
+    generates = handler.response_streaming and inspect.isasyncgenfunction(behaviour)
     wrapped: grpc.RpcMethodHandler[Any, Any] = make(
-        answers if handler.response_streaming else answer,
+        answers if generates else answer,
         request_deserializer=handler.request_deserializer,
         response_serializer=handler.response_serializer,
     )
