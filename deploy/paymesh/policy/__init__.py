@@ -1,0 +1,9 @@
+"""From `policies/` to the signed bundle that every policy decision point runs.
+
+coverage      every RPC is granted or closed, every grant names things that exist
+environment   what the policy has to know of this mesh: workloads, trust domain, users' issuer
+contents      the files of a bundle, before anything is signed
+bundle        signed, packed, read back, published
+publisher     follows edits of policies/ and publishes what compiles
+server        hands the bundle to policy decision points
+"""

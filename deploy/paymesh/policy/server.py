@@ -1,0 +1,220 @@
+"""Hands the signed bundle to policy decision points.
+
+    python -m paymesh.policy.server --directory D --port N --tokens FILE
+
+    GET /bundles/paymesh.tar.gz   with the workload's bearer token; ETag, If-None-Match and
+                                  `Prefer: wait=N` as in OPA's documentation, "Bundle Service API"
+    GET /health                   200 once there is a bundle, 503 before
+
+The server holds no key: whoever takes it over can withhold a bundle, not change one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import watchfiles
+from aiohttp import web
+
+FILE_NAME = "paymesh.tar.gz"
+CONTENT_TYPE = "application/vnd.openpolicyagent.bundles"
+MAX_BUNDLE_BYTES = 8 << 20
+LONGEST_WAIT_SECONDS = 60
+MAX_WAITING = 256
+_DEBOUNCE_MS = 20
+_STEP_MS = 5
+_SHUTDOWN_SECONDS = 2.0
+_WAIT = re.compile(r"(?:^|[;,\s])wait=(\d{1,5})(?:$|[;,\s])")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class TokensError(Exception):
+    """The list of tokens cannot be used."""
+
+
+def read_tokens(path: Path) -> tuple[bytes, ...]:
+    """The SHA-256 digests in a file of lines `<hex digest> <workload>`; `#` begins a comment.
+
+    Raises:
+        TokensError: the file cannot be read, is empty or has another kind of line.
+    """
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TokensError(f"{path} cannot be read: {error}") from error
+    digests = []
+    for number, line in enumerate(lines, start=1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        if not _DIGEST.fullmatch(words[0]):
+            raise TokensError(f"{path}:{number} does not begin with a SHA-256 digest")
+        digests.append(bytes.fromhex(words[0]))
+    if not digests:
+        raise TokensError(f"{path} lists no token, so nobody could fetch the policy")
+    return tuple(digests)
+
+
+class BundleServer:
+    """One bundle, in memory, and those who wait for the next."""
+
+    def __init__(self, directory: Path, tokens: Sequence[bytes]) -> None:
+        self._path = directory / FILE_NAME
+        self._tokens = tuple(tokens)
+        self._data = b""
+        self._etag = ""
+        self._changed = asyncio.Event()
+        self._waiting = 0
+        self._closing = False
+        self._load()
+
+    def application(self) -> web.Application:
+        """The two resources; anything else is 404 or 405."""
+        application = web.Application(client_max_size=0)
+        application.router.add_get(f"/bundles/{FILE_NAME}", self._bundle, allow_head=False)
+        application.router.add_get("/health", self._health, allow_head=False)
+        application.cleanup_ctx.append(self._follow)
+        application.on_shutdown.append(self._wake)
+        return application
+
+    async def _health(self, _: web.Request) -> web.Response:
+        if not self._data:
+            return web.json_response({"status": "no bundle"}, status=503)
+        return web.json_response({"status": "ok"})
+
+    async def _bundle(self, request: web.Request) -> web.Response:
+        if not self._is_known(request.headers.get("Authorization", "")):
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
+        if self._is_current(request):
+            await self._wait_for_change(_wait_seconds(request))
+        if not self._data:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"})
+        headers = {"ETag": self._etag, "Cache-Control": "no-cache"}
+        if self._is_current(request):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=self._data, content_type=CONTENT_TYPE, headers=headers)
+
+    def _is_known(self, header: str) -> bool:
+        """Every digest is compared, so that time does not tell which one came close."""
+        scheme, _, token = header.partition(" ")
+        found = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        matches = [hmac.compare_digest(found, known) for known in self._tokens]
+        return scheme.lower() == "bearer" and any(matches)
+
+    def _is_current(self, request: web.Request) -> bool:
+        known = request.if_none_match or ()
+        return bool(self._etag) and self._etag.strip('"') in {etag.value for etag in known}
+
+    async def _wait_for_change(self, seconds: int) -> None:
+        if not seconds or self._closing:
+            return
+        if self._waiting >= MAX_WAITING:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"})
+        self._waiting += 1
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
+        finally:
+            self._waiting -= 1
+
+    def _load(self) -> None:
+        """Takes the file as it is now. One that went away or is too large leaves the last."""
+        try:
+            with self._path.open("rb") as file:
+                data = file.read(MAX_BUNDLE_BYTES + 1)
+        except OSError:
+            return
+        if data == self._data or not 0 < len(data) <= MAX_BUNDLE_BYTES:
+            return
+        self._data = data
+        self._etag = f'"{hashlib.sha256(data).hexdigest()}"'
+        waiters, self._changed = self._changed, asyncio.Event()
+        waiters.set()
+
+    async def _follow(self, _: web.Application) -> AsyncIterator[None]:
+        stop = asyncio.Event()
+        task = asyncio.create_task(self._reload(stop))
+        yield
+        stop.set()
+        await task
+
+    async def _reload(self, stop: asyncio.Event) -> None:
+        changes = watchfiles.awatch(
+            self._path.parent,
+            watch_filter=lambda _, path: path.endswith(FILE_NAME),
+            debounce=_DEBOUNCE_MS,
+            step=_STEP_MS,
+            rust_timeout=500,
+            yield_on_timeout=True,
+            stop_event=stop,
+            recursive=False,
+        )
+        # Also without an event: between the first load and the watch there is a gap.
+        async for _ in changes:
+            self._load()
+
+    async def _wake(self, _: web.Application) -> None:
+        self._closing = True
+        self._changed.set()
+
+
+def _wait_seconds(request: web.Request) -> int:
+    """`wait` of RFC 7240 in seconds, at most LONGEST_WAIT_SECONDS; 0 without one."""
+    for header in request.headers.getall("Prefer", []):
+        match = _WAIT.search(header)
+        if match:
+            return min(int(match[1]), LONGEST_WAIT_SECONDS)
+    return 0
+
+
+async def serve(directory: Path, tokens: Sequence[bytes], address: str, port: int) -> None:
+    """Serves until SIGTERM or SIGINT; polls that wait are answered before it ends.
+
+    Raises:
+        OSError: the port is in use.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = web.AppRunner(
+        BundleServer(directory, tokens).application(),
+        access_log=None,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, address, port).start()
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 after SIGTERM or SIGINT, 1 with one sentence when it cannot start."""
+    parser = argparse.ArgumentParser(prog="paymesh.policy.server", description=__doc__)
+    parser.add_argument("--directory", type=Path, required=True, help="where the bundle is")
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--tokens", type=Path, required=True, help="SHA-256 digests, one a line")
+    parsed = parser.parse_args(arguments)
+    try:
+        tokens = read_tokens(parsed.tokens)
+        asyncio.run(serve(parsed.directory, tokens, parsed.address, parsed.port))
+    except (OSError, TokensError) as error:
+        sys.stderr.write(f"bundle server: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

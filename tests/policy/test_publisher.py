@@ -1,0 +1,219 @@
+"""What compiles is published, what does not is not, and the status file says so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from paymesh.errors import SetupError
+from paymesh.policy import bundle, publisher
+
+
+@pytest.fixture
+def settings(
+    checkout: Path,
+    tmp_path: Path,
+    pdp: Path,
+    bundle_key: ec.EllipticCurvePrivateKey,
+    mesh_environment: dict[str, Any],
+) -> publisher.Settings:
+    """The copy of the checkout, published into an empty directory."""
+    (tmp_path / "bundles").mkdir()
+    return publisher.Settings(
+        root=checkout,
+        directory=tmp_path / "bundles",
+        key=bundle_key,
+        environment=mesh_environment,
+        pdp=pdp,
+        status_file=tmp_path / "policy.json",
+    )
+
+
+def published(settings: publisher.Settings) -> bundle.Bundle:
+    """The bundle that is in force."""
+    found = bundle.published(settings.directory, settings.key.public_key())
+    assert found is not None
+    return found
+
+
+def edit(path: Path, change: Callable[[str], str]) -> None:
+    """Saves a changed file, as an editor does."""
+    path.write_text(change(path.read_text()))
+
+
+async def test_what_compiles_is_published(settings: publisher.Settings) -> None:
+    """The status is ok and names the revision of a bundle that verifies."""
+    status = await publisher.publish_once(settings)
+    assert (status.state, status.problem) == ("ok", "")
+    assert status.revision == published(settings).revision
+    assert publisher.read_status(settings.status_file) == status
+
+
+async def test_the_status_file_has_the_four_fields(settings: publisher.Settings) -> None:
+    """Programs read it: state, revision, problem and an RFC 3339 time."""
+    assert publisher.read_status(settings.status_file) is None
+    status = await publisher.publish_once(settings)
+    assert json.loads(settings.status_file.read_text()) == dataclasses.asdict(status)
+    assert set(dataclasses.asdict(status)) == {"state", "revision", "problem", "time"}
+    assert time.strptime(status.time[:19], "%Y-%m-%dT%H:%M:%S")
+    assert status.time.endswith("Z")
+
+
+async def test_nothing_new_is_nothing_published(settings: publisher.Settings) -> None:
+    """A second run, or an edit of a comment in a test, leaves revision and bytes alone."""
+    first = await publisher.publish_once(settings)
+    before = published(settings)
+    edit(settings.policies / "paymesh/authz/token_test.rego", lambda text: text + "# more\n")
+    assert (await publisher.publish_once(settings)).revision == first.revision
+    assert published(settings) == before
+
+
+REFUSED: dict[str, tuple[str, Callable[[str], str], str]] = {
+    "a syntax error": ("paymesh/authz/token.rego", lambda t: t + "\nrule if {", "does not compile"),
+    "an unknown name": ("paymesh/authz/token.rego", lambda t: t + "\na := b\n", "token.rego"),
+    "against the strict compiler": (
+        "paymesh/authz/token.rego",
+        lambda t: t + "\na if {\n\tunused := 1\n}\n",
+        "unused",
+    ),
+    "a condition that does not exist": (
+        "paymesh/grants/data.yaml",
+        lambda t: t.replace("[user_is_customer]", "[user_is_custmer]"),
+        "there is no condition 'user_is_custmer'",
+    ),
+    "an RPC without a grant": (
+        "paymesh/grants/data.yaml",
+        lambda t: t.replace("ListEntries", "ListNothing"),
+        "/paymesh.ledger.v1.LedgerService/ListEntries is neither granted nor closed",
+    ),
+    "no YAML": ("paymesh/grants/data.yaml", lambda _: "grants: [}", "data.yaml cannot be read"),
+    "a rule that is gone": (
+        "paymesh/authz/conditions.rego",
+        lambda t: t.replace('condition["no_user"]', 'condition["nobody"]'),
+        "there is no condition 'no_user'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "change", "problem"), REFUSED.values(), ids=REFUSED.keys())
+async def test_what_is_wrong_is_not_published(
+    settings: publisher.Settings, name: str, change: Callable[[str], str], problem: str
+) -> None:
+    """The bundle before stays in force, the status says what is wrong, and mending it is enough."""
+    first = await publisher.publish_once(settings)
+    before = published(settings)
+    path = settings.policies / name
+    good = path.read_text()
+    edit(path, change)
+    status = await publisher.publish_once(settings)
+    assert (status.state, status.revision) == ("refused", first.revision)
+    assert problem in status.problem
+    assert published(settings) == before
+    path.write_text(good)
+    assert (await publisher.publish_once(settings)).state == "ok"
+
+
+async def test_a_first_policy_that_is_wrong_leaves_nothing(settings: publisher.Settings) -> None:
+    """Without a good bundle from before there is none: decision points stay unready."""
+    edit(settings.policies / "paymesh/authz/token.rego", lambda text: text + "\nrule if {")
+    status = await publisher.publish_once(settings)
+    assert (status.state, status.revision) == ("refused", None)
+    assert list(settings.directory.iterdir()) == []
+
+
+async def test_revisions_grow_although_the_clock_went_back(
+    settings: publisher.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next revision follows the last published one, not the clock."""
+    first = await publisher.publish_once(settings)
+    assert first.revision is not None
+    monkeypatch.setattr(publisher.time, "time_ns", lambda: 1_000_000_000_000_000_000)
+    edit(settings.policies / "paymesh/authz/token.rego", lambda text: text + "\n# more\n")
+    second = await publisher.publish_once(settings)
+    assert second.revision is not None
+    assert int(second.revision[:13]) == int(first.revision[:13]) + 1
+
+
+async def test_another_key_publishes_anew(settings: publisher.Settings) -> None:
+    """After the key was changed the old bundle is no good, though its contents are the same."""
+    await publisher.publish_once(settings)
+    other = dataclasses.replace(settings, key=ec.generate_private_key(ec.SECP256R1()))
+    assert (await publisher.publish_once(other)).state == "ok"
+    assert published(other).files
+
+
+async def test_a_damaged_published_bundle_is_replaced(settings: publisher.Settings) -> None:
+    """What a full disk or a hand left behind does not stay in force."""
+    await publisher.publish_once(settings)
+    (settings.directory / bundle.FILE_NAME).write_bytes(b"damaged")
+    assert (await publisher.publish_once(settings)).state == "ok"
+    assert published(settings)
+
+
+async def test_a_missing_program_is_a_sentence(settings: publisher.Settings) -> None:
+    """Without a compiler nothing is published unseen."""
+    broken = dataclasses.replace(settings, pdp=settings.root / "nothing")
+    status = await publisher.publish_once(broken)
+    assert (status.state, status.revision) == ("refused", None)
+    assert status.problem.endswith("cannot be started: run `make setup`")
+
+
+async def test_a_damaged_status_file_is_a_sentence(settings: publisher.Settings) -> None:
+    """`paymesh status` does not trip over it."""
+    settings.status_file.write_text("{")
+    with pytest.raises(SetupError, match="remove it"):
+        publisher.read_status(settings.status_file)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> float:
+    """Seconds until the condition holds."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds
+        await asyncio.sleep(0.01)
+    return time.monotonic() - start
+
+
+async def test_edits_are_followed(settings: publisher.Settings) -> None:
+    """A good edit is published, a bad one refused, the next good one published again."""
+    await publisher.publish_once(settings)
+    task = asyncio.create_task(publisher.watch(settings))
+    path = settings.policies / "paymesh/authz/token.rego"
+    good = path.read_text()
+
+    def state() -> tuple[str, str | None]:
+        status = publisher.read_status(settings.status_file)
+        return (status.state, status.revision) if status else ("", None)
+
+    try:
+        await asyncio.sleep(0.3)
+        _, first = state()
+        path.write_text(good + "\n# one\n")
+        await until(lambda: state()[1] != first)
+        _, second = state()
+        path.write_text(good + "\nrule if {")
+        await until(lambda: state() == ("refused", second))
+        path.write_text(good + "\n# two\n")
+        await until(lambda: state()[0] == "ok" and state()[1] != second)
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_the_watch_ends_when_told(settings: publisher.Settings) -> None:
+    """A supervisor that goes down is not kept waiting."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(publisher.watch(settings, stop))
+    await asyncio.sleep(0.2)
+    stop.set()
+    await asyncio.wait_for(task, timeout=10)

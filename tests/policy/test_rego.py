@@ -1,0 +1,67 @@
+"""The Rego as text: formatted, strict, tested to the last line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from paymesh.mesh import repository_root
+
+POLICIES = repository_root() / "policies"
+PACKAGES = [POLICIES / "paymesh", POLICIES / "system"]
+# The default of 5 s for each test is short on a busy machine.
+TEST = ("test", "--timeout", "60s")
+RULES = sorted(path for package in PACKAGES for path in package.rglob("*.rego"))
+
+
+def run(pdp: Path, *arguments: str | Path) -> str:
+    """Standard output of the program, which has to succeed."""
+    done = subprocess.run(
+        [pdp, *arguments], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_policies_are_formatted(pdp: Path) -> None:
+    """`opa fmt` would change no file."""
+    assert run(pdp, "fmt", "--list", *PACKAGES) == ""
+
+
+def test_the_policies_pass_the_strict_compiler(pdp: Path) -> None:
+    """`opa check --strict` finds nothing."""
+    run(pdp, "check", "--strict", *PACKAGES)
+
+
+def test_every_line_of_every_rule_is_tested(pdp: Path) -> None:
+    """The Rego tests pass and reach every line of every rule, tests included."""
+    report = json.loads(
+        run(pdp, *TEST, "--ignore", "pdp", "--coverage", "--format", "json", POLICIES)
+    )
+    missed = {
+        path: [line["start"]["row"] for line in found["not_covered"]]
+        for path, found in report["files"].items()
+        if found.get("not_covered")
+    }
+    assert missed == {}
+    assert report["coverage"] == 100
+
+
+def test_the_rego_tests_can_fail(pdp: Path, checkout: Path) -> None:
+    """A rule that is broken on purpose is noticed, so a green run means something."""
+    path = checkout / "policies/paymesh/authz/amounts.rego"
+    path.write_text(path.read_text().replace("minor_units > 0", "minor_units != 0"))
+    done = subprocess.run(
+        [pdp, *TEST, checkout / "policies"], capture_output=True, check=False, timeout=100
+    )
+    assert done.returncode == 2
+    assert b"FAIL" in done.stdout
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.relative_to(POLICIES).as_posix())
+def test_every_rule_file_has_its_tests_beside_it(path: Path) -> None:
+    """A package without a test file is not reviewed."""
+    assert list(path.parent.glob("*_test.rego"))
