@@ -9,6 +9,7 @@ import uuid
 import jwt
 
 from e2e.world import World
+from paymesh.runtime import status
 
 _CARD = "4242424242424242"
 
@@ -84,16 +85,14 @@ def test_no_log_holds_a_token_a_key_or_a_card_number(world: World) -> None:
 
 def test_no_process_has_a_secret_among_its_arguments(world: World) -> None:
     """No secret of the mesh stands in an argument list or a process's environment."""
-    from paymesh.runtime.status import read_status
-
     secrets = {
         path.read_text("utf-8").strip()
         for path in world.paths.secrets.glob("*")
         if path.is_file() and path.stat().st_size < 200
     }
     assert secrets
-    status = read_status(world.paths)
-    for process in status.processes:
+    found = status.read(world.paths)
+    for process in found.processes:
         for kind in ("cmdline", "environ"):
             with open(f"/proc/{process.pid}/{kind}", "rb") as file:
                 text = file.read().decode(errors="replace")

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from paymesh.checks.model import Context, Finding, Section
-from paymesh.runtime.status import read_status
+from paymesh.runtime import lifecycle
 
 _section = Section("processes")
 
 
 def check(context: Context) -> Iterator[Finding]:
     """Yields the supervisor and each process."""
-    status = read_status(context.paths)
+    status = lifecycle.running(context.paths)
     if status is None:
         yield _section.problem("the mesh is up", "no supervisor runs", "run `paymesh up`")
         return
     yield _section.ok("the mesh is up")
     for process in status.processes:
-        name = f"{process.name} is running"
-        if process.state == "running":
+        name = f"{process.name} is ready"
+        if process.state == "ready":
             yield _section.ok(name)
         else:
             yield _section.problem(
