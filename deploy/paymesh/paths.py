@@ -65,6 +65,11 @@ class Paths:
         """The supervisor's view of its processes, as JSON."""
         return self.home / "supervisor.json"
 
+    @property
+    def policy_status(self) -> Path:
+        """How the last attempt to publish the policies went, as JSON."""
+        return self.home / "policy.json"
+
     def workload(self, name: str) -> Path:
         """The runtime directory of a workload or platform process."""
         return self.run / name

@@ -50,8 +50,7 @@ def _reason(world: World) -> str | None:
 
 
 def _published(world: World) -> dict[str, str]:
-    path = world.paths.data / "bundles" / "status.json"
-    return json.loads(path.read_text("utf-8"))
+    return json.loads(world.paths.policy_status.read_text("utf-8"))
 
 
 def test_a_withdrawn_grant_is_refused_within_a_second_and_given_back_likewise(

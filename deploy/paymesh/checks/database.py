@@ -15,7 +15,7 @@ _section = Section("database")
 _APPEND_ONLY = {"ledger": ("entries", "transfers")}
 
 _FORBIDDEN = """
-    SELECT format('%s on %s', privilege, relname)
+    SELECT privilege || ' on ' || relname
     FROM pg_class
     CROSS JOIN unnest(%(privileges)s::text[]) AS privilege
     WHERE relnamespace = 'public'::regnamespace

@@ -29,9 +29,8 @@ def check(context: Context) -> Iterator[Finding]:
 
 def _published(context: Context) -> tuple[str | None, Finding]:
     name = "the policies of this checkout are published"
-    path = context.paths.data / "bundles" / "status.json"
     try:
-        status = json.loads(path.read_text("utf-8"))
+        status = json.loads(context.paths.policy_status.read_text("utf-8"))
     except (OSError, ValueError) as error:
         return None, _section.problem(name, f"no status: {error}", "run `paymesh up`")
     if status["state"] != "ok":

@@ -57,5 +57,5 @@ class Policies:
                 workspace.mesh, (workspace.paths.issuer / "jwks.json").read_text("utf-8")
             ),
             pdp=self._pdp,
-            status_file=workspace.paths.home / "policy.json",
+            status_file=workspace.paths.policy_status,
         )
