@@ -70,8 +70,9 @@ async def test_many_replays_over_the_wire(postgres_store: PostgresStore, tmp_pat
     assert balance.balance.entry_count == 1
 
 
-async def test_without_a_database(tmp_path: Path) -> None:
-    """A database that is not there is UNAVAILABLE with its own reason, and soon."""
+async def test_without_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is not there is UNAVAILABLE with its own reason, after the pool's timeout."""
+    monkeypatch.setattr("meshkit.database.POOL_TIMEOUT_SECONDS", 0.5)
     config = app_config(tmp_path, dsn=f"host={tmp_path} dbname=ledger user=ledger")
     pool = await open_pool(config)
     try:

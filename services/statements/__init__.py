@@ -1,0 +1,1 @@
+"""A batch job without a sidecar: prints a legal entity's accounts and proves that they add up."""
