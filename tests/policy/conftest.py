@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -71,9 +70,7 @@ def checkout(tmp_path: Path) -> Path:
 @pytest.fixture
 def free_port() -> int:
     """A TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return live.free_port()
 
 
 @pytest.fixture

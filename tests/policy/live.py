@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import time
 import urllib.error
@@ -68,21 +69,28 @@ class Pdp:
             time.sleep(0.01)
         raise AssertionError(f"no {reason} within {seconds} s: {self.log.read_text()[-2000:]}")
 
-    def wait_for_log(self, text: str, seconds: float) -> None:
-        """Waits until the log has `text`.
+    def wait_for_log(self, text: str, seconds: float, *, count: int = 1) -> None:
+        """Waits until the log has `text` at least `count` times.
 
         Raises:
             AssertionError: it has not within `seconds`.
         """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if text in self.log.read_text():
+            if self.log.read_text().count(text) >= count:
                 return
             time.sleep(0.02)
         raise AssertionError(f"no {text!r} in the log: {self.log.read_text()[-2000:]}")
 
 
 StartPdp = Callable[..., Pdp]
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def start(
