@@ -20,6 +20,7 @@ from paymesh.runtime.probes import Probe
 from paymesh.runtime.status import ProcessState, ProcessStatus
 
 _PROBE_SECONDS = 0.05
+_LONGEST_PROBE_SECONDS = 0.2
 _WATCH_SECONDS = 2.0
 _UNANSWERED_PROBES = 2
 _START_ATTEMPTS = 4
@@ -230,13 +231,16 @@ class Process:
 
     async def _until_ready(self) -> str | None:
         deadline = time.monotonic() + self.spec.ready_seconds
+        # Fifteen processes are asked at once, on the processors that they start on.
+        pause_seconds = _PROBE_SECONDS
         while self.spec.ready is not None:
             missing = await self.spec.ready()
             if missing is None:
                 break
             if time.monotonic() > deadline:
                 return missing
-            await asyncio.sleep(_PROBE_SECONDS)
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 1.2, _LONGEST_PROBE_SECONDS)
         return None
 
     def _record_end(self, why: str, ran_seconds: float) -> str:
