@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.domain import Account, AccountId, AccountKind, Leg, Opening, Posting, RequestId
@@ -72,7 +72,6 @@ instructions = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(instructions)
 def test_all_accounts_together_stay_zero(sent: list[tuple[int, int, int, bool]]) -> None:
     """After any sequence of transfers, some sent twice, the balances of all accounts sum to

@@ -24,7 +24,7 @@ lines = st.lists(
         reference=st.text(max_size=140),
         create_time=moments,
     ),
-    max_size=20,
+    max_size=8,
 )
 currencies = st.sampled_from(sorted(CURRENCIES.values(), key=lambda currency: currency.code))
 
