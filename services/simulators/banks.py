@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 import sqlite3
 
 from aiohttp import web
@@ -26,6 +25,7 @@ from aiohttp import web
 from simulators.database import Database
 from simulators.errors import InjectedFaultError, InvalidRequestError, NotFoundError
 from simulators.idempotency import Answer, IdempotentCalls, fingerprint_of
+from simulators.ids import new_id
 from simulators.wire import (
     application,
     cut_connection,
@@ -109,7 +109,7 @@ class BankData:
 
 
 def _exchange(connection: sqlite3.Connection, key: str, outcome: str) -> Answer:
-    reference = f"ref_{secrets.token_hex(16)}"
+    reference = new_id("ref")
     connection.execute(
         "INSERT INTO bank_references (reference, idempotency_key, outcome) VALUES (?, ?, ?)",
         (reference, key, outcome),

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -29,6 +28,7 @@ from aiohttp import web
 from simulators.database import Database
 from simulators.errors import InjectedFaultError, InvalidRequestError, NotFoundError
 from simulators.idempotency import Answer, IdempotentCalls, fingerprint_of
+from simulators.ids import new_id
 from simulators.wire import (
     application,
     cut_connection,
@@ -159,7 +159,7 @@ def _charge(connection: sqlite3.Connection, key: str, given: dict[str, Any]) -> 
         raise InjectedFaultError("broken", "nothing was charged, and this key will not be executed")
     decline = next((code for start, code in _DECLINES.items() if source.startswith(start)), None)
     body: dict[str, object] = {
-        "id": f"ch_{secrets.token_hex(12)}",
+        "id": new_id("ch"),
         "status": "declined" if decline else "succeeded",
         "amount": given["amount"],
         "currency": given["currency"],
@@ -200,7 +200,7 @@ def _refund(connection: sqlite3.Connection, key: str, given: dict[str, Any]) -> 
     ).fetchone()[0]
     if refunded + given["amount"] > charge["amount"]:
         raise InvalidRequestError("refund_too_large", "the refunds would be more than the charge")
-    refund_id = f"re_{secrets.token_hex(12)}"
+    refund_id = new_id("re")
     connection.execute(
         "INSERT INTO refunds (id, idempotency_key, charge, amount, status) VALUES (?, ?, ?, ?, ?)",
         (refund_id, key, given["charge"], given["amount"], "succeeded"),

@@ -27,7 +27,10 @@ ATTEMPT_TIMEOUT_SECONDS = 4.0
 
 _TOTAL_TIMEOUT_SECONDS = 9.0
 _ATTEMPTS = 4
+# Another call of ours holds the same key: it is worth waiting for what becomes of it.
+_ATTEMPTS_WHILE_RUNNING = 16
 _FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 0.5
 _RETRY_AFTER_SECONDS = 1.0
 
 # "Still running", "too many", and whatever broke on the other side or on the way.
@@ -100,30 +103,29 @@ class HttpBankData:
         Raises:
             ProviderUnavailableError: there was none within the limits, or it is no JSON object.
         """
-        request_headers = {"Authorization": self._authorization, **(headers or {})}
+        request_headers = {
+            "Authorization": self._authorization,
+            # The limit on what is read counts bytes on the wire; these are then all there are.
+            "Accept-Encoding": "identity",
+            **(headers or {}),
+        }
         try:
             async with asyncio.timeout(_TOTAL_TIMEOUT_SECONDS):
-                for attempt in range(_ATTEMPTS):
-                    if attempt:
-                        await self._pause(_pause_seconds(attempt))
+                for attempt in range(1, _ATTEMPTS_WHILE_RUNNING + 1):
                     try:
                         answer = await self._client.request(
                             method, path, json=json, headers=request_headers
                         )
-                    except httpx.TransportError as error:
-                        _log.warning(
-                            "bank data provider did not answer",
-                            attempt=attempt + 1,
-                            error=type(error).__name__,
-                        )
-                        continue
-                    if answer.status_code not in _NOT_NOW:
-                        return answer.status_code, _object(answer)
-                    _log.warning(
-                        "bank data provider put us off",
-                        attempt=attempt + 1,
-                        status=answer.status_code,
-                    )
+                        status = answer.status_code
+                        if status not in _NOT_NOW:
+                            return status, _object(answer)
+                        _log.warning("bank data provider put us off", status=status)
+                    except httpx.RequestError as error:
+                        _log.warning("bank data provider is silent", error=type(error).__name__)
+                        status = 0
+                    if status != httpx.codes.CONFLICT and attempt >= _ATTEMPTS:
+                        break
+                    await self._pause(_pause_seconds(attempt))
         except TimeoutError:
             _log.warning("bank data provider took too long")
         raise ProviderUnavailableError(retry_after_seconds=_RETRY_AFTER_SECONDS)
@@ -131,7 +133,8 @@ class HttpBankData:
 
 def _pause_seconds(attempt: int) -> float:
     """Doubling, and spread so that callers who failed together do not return together."""
-    return _FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+    pause_seconds = min(_FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1), _LONGEST_PAUSE_SECONDS)
+    return pause_seconds * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
 
 
 def _object(answer: httpx.Response) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ import simulators as simulators_package
 from simulators import testing
 from simulators.card_numbers import has_card_number
 from simulators.errors import StartError
+from simulators.ids import new_id
 from simulators.options import Options, parse
 from simulators.server import running
 
@@ -101,6 +102,13 @@ def test_ids_are_not_card_numbers(number: uuid.UUID, amount: int) -> None:
     assert not has_card_number(str(number))
     assert not has_card_number(number.hex)
     assert not has_card_number(str(amount))
+
+
+def test_made_ids_are_not_card_numbers() -> None:
+    """An id of ours has no digit, and no two are alike."""
+    ids = {new_id("ch") for _ in range(1000)}
+    assert len(ids) == 1000
+    assert not any(character.isdigit() for made in ids for character in made)
 
 
 @pytest.mark.parametrize(
