@@ -173,6 +173,11 @@ OUTSIDE = [
 PUBLIC = [
     mutation(
         GATEWAY,
+        "nobody-internal",
+        lambda c: put(part.manager(c, "public"), internal_address_config={"unix_sockets": False}),
+    ),
+    mutation(
+        GATEWAY,
         "strangers-distrusted",
         lambda c: put(part.manager(c, "public"), use_remote_address=False),
     ),

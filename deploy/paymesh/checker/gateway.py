@@ -31,6 +31,12 @@ def check_public(found: Findings, facts: Facts, workload: str, listener: Config)
             (at(manager, "use_remote_address"), at(manager, "preserve_external_request_id")),
             (True, False),
         )
+        found.expect(
+            not at(manager, "internal_address_config"),
+            "nobody-internal",
+            "clients at some addresses may choose their request id and Envoy's headers",
+            "leave internal_address_config out",
+        )
         filters = http_filters(manager)
         found.equal(
             "token-before-route",

@@ -17,6 +17,9 @@ ENVOY_ARGS = (
     "warning",
     "--drain-time-s",
     "5",
+    # Who looks at the log wants to see the call that was just refused.
+    "--file-flush-interval-msec",
+    "500",
 )
 
 HEAP_BYTES = 128 * 1024 * 1024

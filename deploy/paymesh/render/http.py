@@ -68,7 +68,6 @@ def connection_manager(plan: Plan, door: Door) -> Block:
         "request_timeout": seconds(timeout),
         "stream_idle_timeout": seconds(timeout),
         "drain_timeout": seconds(DRAIN_TIMEOUT_SECONDS),
-        "internal_address_config": {"unix_sockets": False},
         "access_log": [_access_log(door)],
         "http_filters": [*door.filters, _router()],
         "route_config": door.routes,

@@ -183,5 +183,5 @@ plugins {{
 
 def _quote(value: object) -> str:
     """A string in HCL."""
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("${", "$${")
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
