@@ -37,7 +37,11 @@ _MIGRATION_LOCK = 0x7061796D657368
 
 
 class DatabaseUnavailable(MeshError):
-    """The database cannot be reached or did not answer in time; nothing was written."""
+    """The database cannot be reached or did not answer in time.
+
+    Nothing was written, except when the connection was lost during a COMMIT: then
+    nobody knows, and the same request with the same id finds out.
+    """
 
     code = grpc.StatusCode.UNAVAILABLE
     reason = "DATABASE_UNAVAILABLE"

@@ -127,7 +127,9 @@ class ObjectPolicy:
                 self._open = True
         try:
             return await self._query(question)
-        except aiohttp.ServerDisconnectedError:
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             # An idle connection that OPA closed meanwhile; a fresh one answers.
             return await self._query(question)
 

@@ -6,8 +6,9 @@ caller's `traceparent` (W3C Trace Context) to the database and to callees.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import grpc
 from opentelemetry import trace
 
 from meshkit.config import AppConfig
@@ -33,6 +34,8 @@ def set_up(config: AppConfig) -> Callable[[], None]:
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
+    from meshkit.span_export import DiscreetExporter  # noqa: PLC0415
+
     provider = TracerProvider(
         resource=Resource.create(
             {"service.name": config.workload, "service.namespace": config.trust_domain}
@@ -43,7 +46,9 @@ def set_up(config: AppConfig) -> Callable[[], None]:
         insecure=config.otlp_endpoint.startswith("http://"),
         timeout=_EXPORT_TIMEOUT_SECONDS,
     )
-    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=_MAX_QUEUE_SIZE))
+    provider.add_span_processor(
+        BatchSpanProcessor(DiscreetExporter(exporter), max_queue_size=_MAX_QUEUE_SIZE)
+    )
     trace.set_tracer_provider(provider)
     # Statements are recorded with their placeholders, never with their values.
     PsycopgInstrumentor().instrument(tracer_provider=provider, capture_parameters=False)
@@ -64,3 +69,16 @@ def trace_id() -> str:
     """Return the current trace id as 32 hexadecimal digits, empty outside of a trace."""
     span_context = trace.get_current_span().get_span_context()
     return format(span_context.trace_id, "032x") if span_context.is_valid else ""
+
+
+def rpc_attributes(method: str) -> Mapping[str, str]:
+    """Return the attributes of a gRPC span; `method` is `/package.Service/Method`."""
+    service, _, name = method.removeprefix("/").partition("/")
+    return {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
+
+
+def set_rpc_status(span: trace.Span, code: grpc.StatusCode, *, is_error: bool) -> None:
+    """Set a gRPC span's status code."""
+    span.set_attribute("rpc.grpc.status_code", code.value[0])
+    if is_error:
+        span.set_status(trace.StatusCode.ERROR)

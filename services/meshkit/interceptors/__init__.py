@@ -17,14 +17,14 @@ from meshkit.interceptors.context import ContextInterceptor
 from meshkit.interceptors.deadline import DeadlineInterceptor
 from meshkit.interceptors.errors import ErrorsInterceptor
 from meshkit.interceptors.logging import LoggingInterceptor
-from meshkit.interceptors.tracing import tracing_interceptor
+from meshkit.interceptors.tracing import TracingInterceptor
 from meshkit.interceptors.validation import ValidationInterceptor
 
 
 def server_interceptors(trust_domain: str) -> Sequence[ServerInterceptor]:
     """Return them all in their order."""
     return (
-        tracing_interceptor(),
+        TracingInterceptor(),
         LoggingInterceptor(),
         ErrorsInterceptor(trust_domain),
         DeadlineInterceptor(),

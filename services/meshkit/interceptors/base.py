@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 else:
     ServerInterceptor = grpc.aio.ServerInterceptor
 
+_CODE_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+
 HEALTH_PREFIX = "/grpc.health.v1.Health/"
 
 
@@ -129,3 +131,12 @@ def headers_of(context: grpc.aio.ServicerContext[Any, Any]) -> Mapping[str, str]
     for key in twice:
         del headers[key]
     return headers
+
+
+def code_of(
+    context: grpc.aio.ServicerContext[Any, Any], *, otherwise: grpc.StatusCode
+) -> grpc.StatusCode:
+    """Return the status code that was set for the call, `otherwise` if none was."""
+    code: Any = context.code()
+    number = code.value[0] if isinstance(code, grpc.StatusCode) else code
+    return _CODE_BY_NUMBER.get(number, otherwise) if number else otherwise

@@ -10,12 +10,11 @@ from typing import Any
 
 import grpc
 
-from meshkit.interceptors.base import CallInterceptor, CallRecord, Rpc, record
+from meshkit.interceptors.base import CallInterceptor, CallRecord, Rpc, code_of, record
 from meshkit.logging import get_logger
 from meshkit.telemetry import trace_id
 
 _log = get_logger(__name__)
-_NAME_BY_NUMBER = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 class LoggingInterceptor(CallInterceptor):
@@ -32,12 +31,12 @@ class LoggingInterceptor(CallInterceptor):
         code = "OK"
         try:
             yield
-            code = _code_of(context)
+            code = code_of(context, otherwise=grpc.StatusCode.OK).name
         except asyncio.CancelledError:
             code = "CANCELLED"
             raise
         except BaseException:
-            code = _code_of(context, otherwise="UNKNOWN")
+            code = code_of(context, otherwise=grpc.StatusCode.UNKNOWN).name
             raise
         finally:
             record.reset(token)
@@ -54,9 +53,3 @@ class LoggingInterceptor(CallInterceptor):
                 "trace_id": trace_id(),
             }
             write("call", **{key: fact for key, fact in facts.items() if fact != ""})
-
-
-def _code_of(context: grpc.aio.ServicerContext[Any, Any], otherwise: str = "OK") -> str:
-    code: Any = context.code()
-    number = code.value[0] if isinstance(code, grpc.StatusCode) else code
-    return _NAME_BY_NUMBER.get(number, otherwise) if number else otherwise

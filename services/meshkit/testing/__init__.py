@@ -4,10 +4,12 @@ FakeObjectPolicy      policy by a table, same contract as pdp.ObjectPolicy
 call_context, headers what the sidecar would set
 serving               a real server on a temporary socket, and a channel to it
 app_config            a configuration for tests
-workload_api          a real SPIFFE Workload API server and a test CA
+pdp.FakePdp           a policy decision point over HTTP
+workload_api          a SPIFFE Workload API over gRPC
+authority             a CA whose certificates look as SPIRE's do
 """
 
-from meshkit.testing.calls import app_config, call_context, headers, serving
+from meshkit.testing.calls import TRUST_DOMAIN, app_config, call_context, headers, serving
 from meshkit.testing.policy import FakeObjectPolicy
 
-__all__ = ["FakeObjectPolicy", "app_config", "call_context", "headers", "serving"]
+__all__ = ["TRUST_DOMAIN", "FakeObjectPolicy", "app_config", "call_context", "headers", "serving"]

@@ -34,7 +34,7 @@ class FakePdp:
         self._peers: set[Any] = set()
         application = web.Application()
         application.router.add_post(f"/v1/data/{PACKAGE_PATH}/{RULE_NAME}", self._decide)
-        self._runner = web.AppRunner(application)
+        self._runner = web.AppRunner(application, handler_cancellation=True)
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()

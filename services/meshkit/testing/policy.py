@@ -18,7 +18,7 @@ class FakeObjectPolicy:
     """
 
     def __init__(self, rule: Rule | None = None) -> None:
-        self._rule = rule
+        self.rule: Rule = rule or (lambda _question: False)
         self.available = True
         self.questions: list[Mapping[str, object]] = []
 
@@ -38,7 +38,7 @@ class FakeObjectPolicy:
         if not self.available:
             raise PolicyUnavailable
         self.questions.append(question)
-        if self._rule is None or not self._rule(question):
+        if not self.rule(question):
             raise ObjectDenied
 
     async def close(self) -> None:

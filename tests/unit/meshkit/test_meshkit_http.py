@@ -30,11 +30,11 @@ class Outside:
         """Answer by path."""
         self.requests.append(request)
         if request.path == "/slow":
-            await asyncio.sleep(1)
+            await asyncio.sleep(20)
         if request.path == "/trickle":
             response = web.StreamResponse()
             await response.prepare(request)
-            for _ in range(10):
+            for _ in range(200):
                 await response.write(b"x")
                 await asyncio.sleep(0.1)
             return response
@@ -57,7 +57,7 @@ def config(tmp_path: Path) -> AppConfig:
 async def outside(config: AppConfig) -> AsyncIterator[Outside]:
     """The egress listener."""
     stands_in = Outside()
-    runner = web.ServerRunner(web.Server(stands_in.answer))
+    runner = web.ServerRunner(web.Server(stands_in.answer, handler_cancellation=True))
     await runner.setup()
     await web.UnixSite(runner, str(config.egress_socket)).start()
     yield stands_in
@@ -102,21 +102,20 @@ async def test_the_whole_exchange_is_bounded(
     started = time.monotonic()
     with pytest.raises(httpx.TimeoutException):
         await client.get(path)
-    assert time.monotonic() - started < 0.95
+    assert time.monotonic() - started < 10
     assert outside.requests
 
 
-async def test_the_calls_deadline_bounds_the_exchange(
-    outside: Outside, client: httpx.AsyncClient
-) -> None:
+async def test_the_calls_deadline_bounds_the_exchange(outside: Outside, config: AppConfig) -> None:
     """A call with less time left than the timeout waits no longer than that."""
-    started = time.monotonic()
-    with (
-        context.activate(testing.call_context(deadline_seconds=started + 0.3)),
-        pytest.raises(httpx.TimeoutException),
-    ):
-        await client.get("/slow")
-    assert time.monotonic() - started < 0.45
+    async with egress_client(config, "api.cards.test", timeout_seconds=15) as patient:
+        started = time.monotonic()
+        with (
+            context.activate(testing.call_context(deadline_seconds=started + 0.3)),
+            pytest.raises(httpx.TimeoutException),
+        ):
+            await patient.get("/slow")
+        assert time.monotonic() - started < 10
     assert outside.requests
 
 

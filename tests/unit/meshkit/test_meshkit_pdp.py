@@ -122,20 +122,22 @@ async def test_garbage_is_unavailable(pdp: FakePdp, policy: ObjectPolicy, body: 
 
 async def test_a_slow_engine_is_unavailable(pdp: FakePdp, policy: ObjectPolicy) -> None:
     """The wait for the engine is bounded by the timeout."""
-    pdp.delay_seconds = 0.8
+    pdp.delay_seconds = 20
     started = time.monotonic()
     with pytest.raises(PolicyUnavailable):
         await ask(policy)
-    assert 0.4 < time.monotonic() - started < 0.75
+    assert 0.4 < time.monotonic() - started < 10
 
 
-async def test_the_calls_deadline_bounds_the_wait(pdp: FakePdp, policy: ObjectPolicy) -> None:
+async def test_the_calls_deadline_bounds_the_wait(pdp: FakePdp, tmp_path: Path) -> None:
     """A call with little time left does not wait longer than that."""
-    pdp.delay_seconds = 0.8
-    started = time.monotonic()
-    with pytest.raises(PolicyUnavailable):
-        await ask(policy, deadline_seconds=started + 0.1)
-    assert time.monotonic() - started < 0.4
+    pdp.delay_seconds = 20
+    config = testing.app_config(tmp_path, pdp_url=pdp.url)
+    async with ObjectPolicy(config, timeout_seconds=15) as patient:
+        started = time.monotonic()
+        with pytest.raises(PolicyUnavailable):
+            await ask(patient, deadline_seconds=started + 0.1)
+        assert time.monotonic() - started < 10
 
 
 async def test_an_engine_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
