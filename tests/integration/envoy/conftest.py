@@ -70,7 +70,7 @@ def call(channel: grpc.Channel, rpc: str, message: bytes = b"", **metadata: str)
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     """Running for a module; tests leave policies and apps as they found them."""
-    mesh = load_mesh(ROOT, port_offset=_free_offset())
+    mesh = load_mesh(ROOT, port_offset=free_offset())
     authority = Authority("test")
     issuer = Issuer(mesh.users.issuer, mesh.users.audience)
     with ExitStack() as stack:
@@ -104,7 +104,7 @@ def clean(stage: Stage) -> Stage:
     return stage
 
 
-def _free_offset() -> int:
+def free_offset() -> int:
     """An offset with which every port of the mesh is free now."""
     for offset in range(5000, 30000, 97):
         mesh = load_mesh(ROOT, port_offset=offset)

@@ -96,10 +96,14 @@ class Policy(grpc.GenericRpcHandler):
 
 
 @contextmanager
-def served(handler: grpc.GenericRpcHandler, socket: Path) -> Iterator[Callable[[], None]]:
-    """Serves on a Unix socket; yields a function that stops it before the end."""
+def served(
+    handler: grpc.GenericRpcHandler, socket: Path, port: int | None = None
+) -> Iterator[Callable[[], None]]:
+    """Serves on a Unix socket, and on a loopback port if there is one; yields what stops it."""
     server = grpc.server(ThreadPoolExecutor(8), handlers=[handler])
     server.add_insecure_port(f"unix:{socket}")
+    if port is not None:
+        server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
 
     def stop() -> None:
