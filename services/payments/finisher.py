@@ -23,7 +23,7 @@ from payments.errors import (
     ProviderUnavailableError,
 )
 from payments.idempotency import Answer, Lease
-from payments.ports import AnswerOf, Clock, Ledger, Store, Transfer
+from payments.ports import AnswerOf, Clock, LeaseLostError, Ledger, Store, Transfer
 from payments.providers import Charged, Provider, Returned
 
 _NAMESPACE = uuid.UUID("7a0f3a5e-6a0c-5c52-9d0c-1f2f6a9f9d11")
@@ -153,7 +153,7 @@ class _Answers:
         return remembering
 
     def given(self) -> Answer:
-        """The answer. Raises IllegalMoveError: the operation was finished before."""
+        """The answer. Raises LeaseLostError: a later holder has finished before us."""
         if self._answer is None:
-            raise IllegalMoveError("an unfinished operation with nothing left to do")
+            raise LeaseLostError
         return self._answer
