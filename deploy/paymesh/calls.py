@@ -74,6 +74,14 @@ class Catalogue:
         path = (root or repository_root()) / "policies" / "descriptors.binpb"
         return cls(path.read_bytes())
 
+    def service(self, full_name: str) -> descriptor.ServiceDescriptor:
+        """A service by its full name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._pool.FindServiceByName(full_name)
+
     def method(self, name: str) -> descriptor.MethodDescriptor:
         """The RPC that `SERVICE/METHOD` names: a full service name or an end of
         one that fits only one, such as `LedgerService/GetBalance` or `ledger/GetBalance`.
