@@ -30,7 +30,7 @@ def copy() -> Iterator[Path]:
     root.chmod(0o755)
     source = repository_root()
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["/usr/bin/env", "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=source,
         capture_output=True,
         check=True,
@@ -89,7 +89,7 @@ def _paymesh(root: Path, *arguments: str, **more: str) -> subprocess.CompletedPr
 
 @pytest.mark.timeout(300)
 def test_the_recipe_makes_a_service_that_only_its_callers_reach(copy: Path) -> None:
-    """Rendered, checked and brought up, the new service answers its granted caller and nobody else."""
+    """Rendered, checked and brought up, the service answers its granted caller and nobody else."""
     rendered = _paymesh(copy, "render")
     assert rendered.returncode == 0, rendered.stderr
     for module in ("paymesh.policy.coverage", "paymesh.checker"):

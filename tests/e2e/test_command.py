@@ -7,7 +7,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from e2e.world import World
+from paymesh.runtime import exec_as
 
 
 def _paymesh(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -22,14 +25,16 @@ def _paymesh(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_call_prints_the_reply_as_json(world: World) -> None:
+@pytest.mark.usefixtures("world")
+def test_a_call_prints_the_reply_as_json() -> None:
     """A call that is carried out prints its reply and exits with 0."""
     done = _paymesh("call", "payments/ListPayments", "{}", "--user", "alice")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "OK"
 
 
-def test_a_refused_call_prints_status_reason_and_decision(world: World) -> None:
+@pytest.mark.usefixtures("world")
+def test_a_refused_call_prints_status_reason_and_decision() -> None:
     """A refused call prints status, reason and decision id, and exits with 1."""
     done = _paymesh("call", "ledger/ListEntries", "{}", "--user", "alice")
     assert done.returncode == 1
@@ -38,7 +43,8 @@ def test_a_refused_call_prints_status_reason_and_decision(world: World) -> None:
     assert said["decision_id"]
 
 
-def test_a_call_as_a_workload_comes_from_its_own_position(world: World) -> None:
+@pytest.mark.usefixtures("world")
+def test_a_call_as_a_workload_comes_from_its_own_position() -> None:
     """The batch job may list balances, payments may not."""
     request = '{"legal_entity": "acme"}'
     assert _paymesh("call", "ledger/ListBalances", request, "--as", "statements").returncode == 0
@@ -47,8 +53,9 @@ def test_a_call_as_a_workload_comes_from_its_own_position(world: World) -> None:
     assert json.loads(refused.stdout)["reason"] == "RPC_NOT_GRANTED"
 
 
-def test_a_wrong_argument_is_one_sentence(world: World) -> None:
-    """A name that does not exist, or no JSON: one sentence that lists what there is, no traceback."""
+@pytest.mark.usefixtures("world")
+def test_a_wrong_argument_is_one_sentence() -> None:
+    """A name that does not exist, or no JSON: one sentence that says what there is."""
     for arguments in (
         ("call", "nothing/There", "{}", "--user", "alice"),
         ("call", "ledger/Nothing", "{}", "--user", "alice"),
@@ -64,7 +71,8 @@ def test_a_wrong_argument_is_one_sentence(world: World) -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_check_finds_nothing_wrong_with_a_mesh_that_is_up(world: World) -> None:
+@pytest.mark.usefixtures("world")
+def test_check_finds_nothing_wrong_with_a_mesh_that_is_up() -> None:
     """`paymesh check` passes, and its JSON says so."""
     done = _paymesh("check", "-o", "json")
     said = json.loads(done.stdout)
@@ -75,10 +83,8 @@ def test_check_finds_nothing_wrong_with_a_mesh_that_is_up(world: World) -> None:
 
 
 def test_statements_add_up(world: World) -> None:
-    """The batch job, with its own SVID and no sidecar, reads entries that add up to the balances."""
+    """The batch job, with its own SVID and no sidecar, reads entries that add up to balances."""
     account = world.account("EUR")
-    from paymesh.runtime import exec_as
-
     done = exec_as(
         world.paths,
         world.mesh,

@@ -49,7 +49,7 @@ def test_without_its_app_a_service_is_unavailable(world: World, callee: str) -> 
 
 
 def test_without_the_database_a_service_is_unavailable(world: World) -> None:
-    """With PostgreSQL stopped a call is UNAVAILABLE with that reason, and works again afterwards."""
+    """With PostgreSQL stopped a call is UNAVAILABLE with that reason, and then works again."""
     with control.stopped(world.paths, "postgres"):
         reply = _ask(world, "ledger")
         assert reply.code == "UNAVAILABLE"

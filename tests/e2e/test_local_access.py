@@ -60,7 +60,7 @@ def test_a_workloads_files_are_its_own(world: World, owner: str, secret: str) ->
 def test_a_pdps_data_api_is_closed_without_its_token(
     world: World, callee: str, method: str, path: str
 ) -> None:
-    """Without the token, with another workload's, and with its own beyond the one query: refused."""
+    """Without its token, or with it beyond the one query, the answer is a refusal."""
     own = (world.paths.workload(callee) / "pdp-token").read_text().strip()
     other = next(name for name in _SERVICES if name != callee)
     others = (world.paths.workload(other) / "pdp-token").read_text().strip()
@@ -89,4 +89,4 @@ def test_postgres_has_no_tcp_port_and_opens_its_socket_to_nobody_else(world: Wor
 
 def _foreign_postgres() -> bool:
     """Whether the machine runs a PostgreSQL of its own, which is none of ours."""
-    return subprocess.run(["pgrep", "-x", "postgres"], check=False).returncode == 0
+    return subprocess.run(["/usr/bin/pgrep", "-x", "postgres"], check=False).returncode == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +33,7 @@ def _replace(path: Path, text: str) -> None:
     """As editors save: a new file in place of the old one."""
     scratch = path.with_name(f".{path.name}.saving")
     scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, path)
+    scratch.replace(path)
 
 
 def _until(condition, timeout_seconds: float) -> float:

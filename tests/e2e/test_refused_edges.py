@@ -1,4 +1,4 @@
-"""Every allow with its denials, against the running mesh; a denial is proved by nothing having run."""
+"""Every allow with its denials; a denial is proved by nothing having run in the service."""
 
 from __future__ import annotations
 
