@@ -106,7 +106,7 @@ def read(paths: Paths) -> MeshStatus | None:
         return MeshStatus(**raw, supervisor=supervisor, processes=processes)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None  # of another version, or damaged: as good as none
 
 
