@@ -8,13 +8,13 @@ import dataclasses
 import json
 
 import grpc
-from paymesh.runtime import exec_as
 
 from paymesh import users
 from paymesh.calls import Metadata
 from paymesh.errors import ConfigError
 from paymesh.mesh import Mesh
 from paymesh.paths import Paths
+from paymesh.runtime import exec_as
 
 _FETCH_TIMEOUT_SECONDS = 20
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import socket
 import ssl
+import subprocess
 import time
 
 import grpc
 import jwt
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from e2e.world import World
-from paymesh import dial, users
+from paymesh import binaries, dial, users
 from paymesh.calls import Reply
 from paymesh.demo.refusals import forge
 from paymesh.mesh import load_grants, load_mesh
@@ -270,3 +273,44 @@ def test_a_users_token_must_be_good_at_the_gateway_and_again_at_the_callee(
             )
     assert reply.code == "UNAUTHENTICATED", reply
     assert reply.reason in {"USER_TOKEN_MISSING", "USER_TOKEN_INVALID", "USER_TOKEN_EXPIRED"}
+
+
+def test_an_expired_certificate_is_refused(world: World, tmp_path_factory) -> None:
+    """A granted caller's own SVID, from SPIRE itself, is worth nothing once it has expired."""
+    directory = tmp_path_factory.mktemp("minted")
+    done = subprocess.run(
+        [
+            str(binaries.built(world.paths, "spire-server")),
+            *("x509", "mint", "-ttl", "3s"),
+            *("-spiffeID", world.mesh.spiffe_id("payments")),
+            *("-socketPath", str(world.paths.workload("spire-server") / "private.sock")),
+            *("-write", str(directory)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    svid = dial.Svid(
+        world.mesh.spiffe_id("payments"),
+        (directory / "svid.pem").read_bytes(),
+        (directory / "key.pem").read_bytes(),
+        (directory / "bundle.pem").read_bytes(),
+    )
+    with dial.direct(world.mesh, "ledger", svid) as channel:
+        reply = world.send(channel, "ledger/PostTransfer")
+        assert not _handshake_refused(reply), "it has to be good for something while it lives"
+    expiry = x509.load_pem_x509_certificate(svid.certificates).not_valid_after_utc
+    while dt.datetime.now(dt.UTC) <= expiry:
+        time.sleep(0.1)
+    with world.nothing_runs_in("ledger"), dial.direct(world.mesh, "ledger", svid) as channel:
+        reply = world.send(channel, "ledger/PostTransfer")
+    assert _handshake_refused(reply), reply
+
+
+def test_the_proof_that_nothing_ran_can_fail(world: World) -> None:
+    """A call that is carried out is counted, so that the proofs above prove something."""
+    before = world.executed("ledger")
+    world.straight("statements", "ledger", "ledger/ListBalances", {"legal_entity": "acme"})
+    assert world.executed("ledger") == before + 1

@@ -9,10 +9,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from paymesh.runtime import control
 
 from paymesh import dial, users
 from paymesh.demo.session import TENANT, Session, outcome
+from paymesh.runtime import control
 
 _STEP = "refused"
 _BALANCES = {"legal_entity": TENANT}

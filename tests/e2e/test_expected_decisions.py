@@ -1,0 +1,117 @@
+"""The hand-written table of expected decisions against the running mesh.
+
+The callers are not sidecars but holders of the workloads' SVIDs, so that what is
+compared is what the callee does and not what a well-behaved caller asks for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from google.protobuf import json_format, message_factory
+
+from e2e.world import World
+from paymesh import dial, users
+from paymesh.calls import refusal
+from paymesh.mesh import load_grants, load_mesh, repository_root
+from paymesh.policy import coverage
+from policy import table
+
+_TABLE = table.load()
+_MESH = load_mesh(port_offset=0)
+_EDGES = load_grants().edges(_MESH)
+_RPCS = coverage.rpcs(repository_root() / "policies" / "descriptors.binpb")
+# Not a protobuf message of any kind: a field that says it is longer than there are bytes.
+_UNREADABLE = b"\x0a\x7f\x01"
+
+
+@pytest.fixture(scope="module")
+def channels(world: World) -> Iterator[dict[tuple[str, str], grpc.Channel]]:
+    """A connection for each granted edge, with the caller's SVID."""
+    with contextlib.ExitStack() as stack:
+        yield {
+            (caller, callee): stack.enter_context(
+                dial.direct(world.mesh, callee, world.svid(caller))
+            )
+            for callee, callers in _EDGES.items()
+            for caller in callers
+        }
+
+
+@pytest.fixture(scope="module")
+def tokens(world: World) -> dict[str, list[tuple[str, str]]]:
+    """The metadata that makes a call each of the table's users'."""
+    now = int(time.time())
+    forger = ec.generate_private_key(ec.SECP256R1())
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, user in _TABLE.users.items():
+        if user is None:
+            found[name] = []
+            continue
+        claims: dict[str, Any] = {
+            "iss": world.mesh.users.issuer,
+            "aud": world.mesh.users.audience,
+            "iat": now - 100,
+            "exp": now - 30 if user.get("expired") else now + 600,
+            **{claim: user[claim] for claim in ("sub", "tenant", "roles")},
+        }
+        token = users.sign(world.paths, claims)
+        if user.get("forged"):
+            kid = jwt.get_unverified_header(token)["kid"]
+            token = jwt.encode(claims, forger, algorithm="ES256", headers={"kid": kid})
+        found[name] = [("authorization", f"Bearer {token}")]
+    return found
+
+
+def _message(world: World, rpc: str, body: Any) -> bytes:
+    if body is None:
+        return _UNREADABLE
+    method = world.catalogue.method(rpc)
+    request = message_factory.GetMessageClass(method.input_type)()
+    return json_format.ParseDict(body, request, ignore_unknown_fields=True).SerializeToString()
+
+
+def _decided(channel: grpc.Channel, rpc: str, body: bytes, metadata: list[tuple[str, str]]) -> str:
+    """The policy's reason, or ALLOWED for whatever the service itself answered."""
+    try:
+        channel.unary_unary(rpc)(body, timeout=10, metadata=metadata)
+    except grpc.RpcError as error:
+        reply = refusal(error)
+        refused = reply.code in {"PERMISSION_DENIED", "UNAUTHENTICATED"} and reply.decision_id
+        return reply.reason or reply.code if refused else "ALLOWED"
+    return "ALLOWED"
+
+
+@pytest.mark.parametrize(
+    ("caller", "callee"),
+    [(caller, callee) for callee, callers in _EDGES.items() for caller in sorted(callers)],
+)
+@pytest.mark.timeout(180)
+def test_the_running_mesh_decides_as_the_table_says(
+    world: World,
+    channels: dict[tuple[str, str], grpc.Channel],
+    tokens: dict[str, list[tuple[str, str]]],
+    caller: str,
+    callee: str,
+) -> None:
+    """Every RPC, message and user of an edge gets what the hand-written table expects."""
+    differing = {}
+    count = 0
+    for case in _TABLE.cases([caller], _RPCS):
+        served_by = _MESH.service_of(case.rpc)
+        if case.caller != caller or (served_by is not None and served_by.name != callee):
+            continue
+        count += 1
+        body = _message(world, case.rpc, _TABLE.bodies[case.body])
+        decided = _decided(channels[caller, callee], case.rpc, body, tokens[case.user])
+        if decided != case.expected:
+            differing[str(case)] = f"{decided}, expected {case.expected}"
+    assert differing == {}
+    assert count > 10
