@@ -84,7 +84,7 @@ class RotatingChannel(grpc.Channel):
     def unsubscribe(self, callback: _Callback) -> None:
         """Report to `callback` no longer."""
         with self._lock:
-            self._subscribers = [item for item in self._subscribers if item[0] is not callback]
+            self._subscribers = [item for item in self._subscribers if item[0] != callback]
             present = self._present
         present.unsubscribe(callback)
 

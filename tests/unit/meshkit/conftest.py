@@ -10,7 +10,6 @@ import pytest
 from meshkit import testing
 from meshkit.config import AppConfig
 
-
 # How long an example takes on a busy machine is no property of the code.
 hypothesis.settings.register_profile("meshkit", deadline=None)
 hypothesis.settings.load_profile("meshkit")
