@@ -10,6 +10,7 @@ The cluster listens on a Unix socket in a directory of mode 0700 and nowhere els
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import os
 import pwd
@@ -33,6 +34,7 @@ from paymesh.binaries import postgres_directory
 _SUPERUSER = "postgres"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
+_PR_SET_PDEATHSIG = 1
 
 # The tests care about what is committed, not about what survives a power cut.
 _SETTINGS = {
@@ -185,6 +187,7 @@ def _postmaster(
         log.open("wb") as output,
         subprocess.Popen(
             command, cwd=root, stdout=output, stderr=output, start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no thread runs yet
             **_identity(run_as),
         ) as process,
     ):  # fmt: skip
@@ -193,6 +196,14 @@ def _postmaster(
             yield process
         finally:
             _stop(process)
+
+
+def _die_with_parent() -> None:
+    """Has the kernel shut the server down when the test run is killed (Linux, prctl(2)).
+
+    Comes after the change of user, which would undo it.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _wait_until_answering(process: subprocess.Popen[bytes], root: Path, log: Path) -> None:
