@@ -143,12 +143,30 @@ async def test_revisions_grow_although_the_clock_went_back(
     assert int(second.revision[:13]) == int(first.revision[:13]) + 1
 
 
-async def test_another_key_publishes_anew(settings: publisher.Settings) -> None:
-    """After the key was changed the old bundle is no good, though its contents are the same."""
-    await publisher.publish_once(settings)
+async def test_another_key_publishes_anew(
+    settings: publisher.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the key was changed the old bundle is no good, though its contents are the same;
+    the new one is later than it, whatever the clock says.
+    """
+    first = await publisher.publish_once(settings)
+    monkeypatch.setattr(publisher.time, "time_ns", lambda: 1_000_000_000_000_000_000)
     other = dataclasses.replace(settings, key=ec.generate_private_key(ec.SECP256R1()))
-    assert (await publisher.publish_once(other)).state == "ok"
-    assert published(other).files
+    second = await publisher.publish_once(other)
+    assert (second.state, published(other).revision) == ("ok", second.revision)
+    assert first.revision is not None
+    assert second.revision is not None
+    assert second.revision > first.revision
+
+
+async def test_a_damaged_status_file_does_not_stop_publishing(
+    settings: publisher.Settings,
+) -> None:
+    """It is replaced by a good one."""
+    settings.status_file.write_text("{")
+    status = await publisher.publish_once(settings)
+    assert status.state == "ok"
+    assert publisher.read_status(settings.status_file) == status
 
 
 async def test_a_damaged_published_bundle_is_replaced(settings: publisher.Settings) -> None:

@@ -96,7 +96,8 @@ async def publish_once(settings: Settings) -> Status:
         files = await asyncio.to_thread(_collect, settings)
         if published is None or digest(published.files) != digest(files):
             await _compile(settings.pdp, files)
-            revision = bundle.next_revision(files, before, time.time_ns() // 1_000_000)
+            latest = await asyncio.to_thread(_latest_revision, settings, before)
+            revision = bundle.next_revision(files, latest, time.time_ns() // 1_000_000)
             fresh = await asyncio.to_thread(bundle.build, files, revision, settings.key)
             await asyncio.to_thread(bundle.publish, fresh, settings.directory)
             before = revision
@@ -137,6 +138,18 @@ def read_status(status_file: Path) -> Status | None:
         return None
     except (TypeError, ValueError) as error:
         raise SetupError(f"{status_file} is damaged: remove it") from error
+
+
+def _latest_revision(settings: Settings, published: str | None) -> str | None:
+    """The status file remembers a revision whose bundle was damaged or signed by an old key;
+    decision points remember it too, and take nothing older.
+    """
+    try:
+        status = read_status(settings.status_file)
+    except SetupError:
+        status = None
+    noted = status.revision if status else None
+    return max(filter(None, (published, noted)), default=None)
 
 
 def _collect(settings: Settings) -> Files:

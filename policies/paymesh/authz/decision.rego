@@ -8,7 +8,7 @@ package paymesh.authz
 # METADATA
 # description: >-
 #   The answer in the form of the OPA-Envoy contract: allowed, reason, headers, and on a refusal body
-#   and http_status. `user` is the verified end user, for the decision log; the plugin ignores it.
+#   and http_status. `user` is the verified end user or null, for the decision log; the plugin ignores it.
 # entrypoint: true
 # scope: document
 default decision := {
@@ -18,25 +18,65 @@ default decision := {
 	"body": "POLICY_ERROR: The policy could not decide.",
 	"http_status": 403,
 	"dynamic_metadata": {"reason": "POLICY_ERROR", "grant": "", "caller": "", "user": ""},
+	"user": null,
 }
 
-decision := object.union(_user_entry, {
+decision := {
 	"allowed": true,
-	"reason": _verdict.reason,
+	"reason": "ALLOWED",
 	"grant": _verdict.grant,
-	"headers": object.union(_caller_headers, _user_headers),
-	"request_headers_to_remove": _absent_user_headers,
-	"dynamic_metadata": _dynamic_metadata,
-}) if {
+	"headers": {
+		"x-paymesh-caller": input.attributes.source.principal,
+		"x-paymesh-grant": _verdict.grant,
+		"x-paymesh-user": user.sub,
+		"x-paymesh-tenant": user.tenant,
+		"x-paymesh-roles": concat(",", user.roles),
+	},
+	"request_headers_to_remove": [],
+	"dynamic_metadata": {
+		"reason": "ALLOWED",
+		"grant": _verdict.grant,
+		"caller": caller,
+		"user": user.sub,
+	},
+	"user": user,
+} if {
 	_verdict.reason == "ALLOWED"
-} else := object.union(_user_entry, {
+	token_present
+} else := {
+	"allowed": true,
+	"reason": "ALLOWED",
+	"grant": _verdict.grant,
+	"headers": {
+		"x-paymesh-caller": input.attributes.source.principal,
+		"x-paymesh-grant": _verdict.grant,
+	},
+	# Envoy strips these from what a caller sends; removing them again costs nothing and does not
+	# depend on it.
+	"request_headers_to_remove": ["x-paymesh-user", "x-paymesh-tenant", "x-paymesh-roles"],
+	"dynamic_metadata": {
+		"reason": "ALLOWED",
+		"grant": _verdict.grant,
+		"caller": caller,
+		"user": "",
+	},
+	"user": null,
+} if {
+	_verdict.reason == "ALLOWED"
+} else := {
 	"allowed": false,
 	"reason": _verdict.reason,
 	"headers": {"x-paymesh-reason": _verdict.reason},
 	"body": concat(": ", [_verdict.reason, reasons[_verdict.reason].sentence]),
 	"http_status": reasons[_verdict.reason].http_status,
-	"dynamic_metadata": _dynamic_metadata,
-})
+	"dynamic_metadata": {
+		"reason": _verdict.reason,
+		"grant": "",
+		"caller": _caller_or_empty,
+		"user": _user_name,
+	},
+	"user": _user_or_null,
+}
 
 # From the outermost question to the innermost: who calls, is it a gRPC call, is there a grant, do
 # its conditions hold. Any one grant is enough; a refusal names what the first grant lacks.
@@ -67,40 +107,14 @@ default _condition_reason(_) := "POLICY_ERROR"
 
 _condition_reason(name) := condition[name]
 
-_caller_headers := {
-	"x-paymesh-caller": input.attributes.source.principal,
-	"x-paymesh-grant": _verdict.grant,
-}
+default _caller_or_empty := ""
 
-default _user_headers := {}
-
-_user_headers := {
-	"x-paymesh-user": user.sub,
-	"x-paymesh-tenant": user.tenant,
-	"x-paymesh-roles": concat(",", user.roles),
-}
-
-# Envoy strips these from what a caller sends; removing them again costs nothing and does not
-# depend on it.
-_absent_user_headers := [] if {
-	user
-} else := ["x-paymesh-user", "x-paymesh-tenant", "x-paymesh-roles"]
-
-default _user_entry := {}
-
-_user_entry := {"user": user}
-
-_dynamic_metadata := {
-	"reason": _verdict.reason,
-	"grant": _verdict.grant,
-	"caller": _caller_name,
-	"user": _user_name,
-}
-
-default _caller_name := ""
-
-_caller_name := caller
+_caller_or_empty := caller
 
 default _user_name := ""
 
 _user_name := user.sub
+
+default _user_or_null := null
+
+_user_or_null := user

@@ -47,11 +47,12 @@ test_a_refused_call_says_why_and_no_more if {
 			"caller": "gateway",
 			"user": "",
 		},
+		"user": null,
 	}
 }
 
 test_a_call_without_a_user_removes_the_users_headers if {
-	decide(request(statements, get_balance, no_headers, {})) == allowed("statements-get-balance", "statements", false)
+	decide(request(statements, get_balance, no_headers, {})) == allowed("statements-get-balance", "statements", null)
 }
 
 test_callers_are_compared_byte_for_byte[principal] if {
@@ -79,17 +80,17 @@ test_callers_are_compared_byte_for_byte[principal] if {
 		"spiffe://paymesh.internal/ns/other/sa/gateway": "UNKNOWN_CALLER",
 		"spiffe://paymesh.internal/ns/paymesh/sa/gateway,spiffe://paymesh.internal/ns/paymesh/sa/payments": "UNKNOWN_CALLER",
 	}
-	decide(request(principal, health, no_headers, {})) == refused(reason, "", false)
+	decide(request(principal, health, no_headers, {})) == refused(reason, "", null)
 }
 
 test_a_caller_without_any_certificate_is_refused if {
 	unknown := json.remove(request(gateway, health, no_headers, {}), ["/attributes/source"])
-	decide(unknown) == refused("NO_CALLER_IDENTITY", "", false)
+	decide(unknown) == refused("NO_CALLER_IDENTITY", "", null)
 }
 
 test_an_environment_that_is_missing_refuses_everybody if {
 	decision := authz.decision with input as request(gateway, health, no_headers, {})
-	decision == refused("POLICY_ERROR", "", false)
+	decision == refused("POLICY_ERROR", "", null)
 }
 
 test_paths_are_compared_byte_for_byte[path] if {
@@ -115,13 +116,13 @@ test_paths_are_compared_byte_for_byte[path] if {
 		"/grpc.health.v1.Health/List": "RPC_CLOSED",
 		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": "RPC_CLOSED",
 	}
-	decide(request(gateway, path, no_headers, {})) == refused(reason, "gateway", false)
+	decide(request(gateway, path, no_headers, {})) == refused(reason, "gateway", null)
 }
 
 test_another_callers_grant_is_no_grant if {
 	post_transfer := "/paymesh.ledger.v1.LedgerService/PostTransfer"
 	decide(request(gateway, post_transfer, bearer("olivia"), {})) == refused("RPC_NOT_GRANTED", "gateway", users.olivia)
-	decide(request(statements, health, no_headers, {})) == refused("RPC_NOT_GRANTED", "statements", false)
+	decide(request(statements, health, no_headers, {})) == refused("RPC_NOT_GRANTED", "statements", null)
 }
 
 test_only_plain_grpc_is_a_call[patch] if {
@@ -141,7 +142,7 @@ test_only_plain_grpc_is_a_call[patch] if {
 		{"op": "add", "path": "/attributes/request/http/headers/grpc-encoding", "value": "identity,gzip"},
 	]
 	input_document := json.patch(request(gateway, health, no_headers, {}), [patch])
-	decide(input_document) == refused("NOT_A_GRPC_CALL", "gateway", false)
+	decide(input_document) == refused("NOT_A_GRPC_CALL", "gateway", null)
 }
 
 test_the_other_names_of_plain_grpc_are_calls[headers] if {
@@ -149,15 +150,15 @@ test_the_other_names_of_plain_grpc_are_calls[headers] if {
 		{"content-type": "application/grpc+proto"},
 		{"grpc-encoding": "identity"},
 	]
-	decide(request(gateway, health, headers, {})) == allowed("gateway-health", "gateway", false)
+	decide(request(gateway, health, headers, {})) == allowed("gateway-health", "gateway", null)
 }
 
 test_a_token_that_nobody_asked_for_still_has_to_be_good if {
 	decide(request(gateway, health, bearer("alice"), {})) == allowed("gateway-health", "gateway", users.alice)
 	bad := {"authorization": "Bearer a.b.c"}
-	decide(request(gateway, health, bad, {})) == refused("USER_TOKEN_INVALID", "gateway", false)
+	decide(request(gateway, health, bad, {})) == refused("USER_TOKEN_INVALID", "gateway", null)
 	old := bearer_with(object.union(claims_of("alice"), {"exp": now_s - 1}))
-	decide(request(gateway, health, old, {})) == refused("USER_TOKEN_EXPIRED", "gateway", false)
+	decide(request(gateway, health, old, {})) == refused("USER_TOKEN_EXPIRED", "gateway", null)
 }
 
 two_grants := [
@@ -173,7 +174,7 @@ test_any_one_grant_is_enough if {
 	with_user := request(payments, "/a.B/C", bearer("audrey"), {})
 	decide_with_grants(two_grants, with_user) == allowed("first", "payments", users.audrey)
 	without := request(payments, "/a.B/C", no_headers, {})
-	decide_with_grants(two_grants, without) == allowed("second", "payments", false)
+	decide_with_grants(two_grants, without) == allowed("second", "payments", null)
 }
 
 test_a_refusal_names_what_the_first_grant_lacks if {
@@ -192,16 +193,16 @@ test_the_index_decides_as_the_list_does if {
 	grant := {"id": "indexed", "caller": "payments", "rpc": "/a.B/C", "conditions": ["no_user"]}
 	index := {"built": true, "grants": {"/a.B/C": {"payments": [grant]}}}
 	granted := decide(request(payments, "/a.B/C", no_headers, {})) with data.paymesh.index as index
-	granted == allowed("indexed", "payments", false)
+	granted == allowed("indexed", "payments", null)
 	other_caller := decide(request(gateway, "/a.B/C", no_headers, {})) with data.paymesh.index as index
-	other_caller == refused("RPC_NOT_GRANTED", "gateway", false)
+	other_caller == refused("RPC_NOT_GRANTED", "gateway", null)
 	only_listed := decide(request(gateway, health, no_headers, {})) with data.paymesh.index as index
-	only_listed == refused("RPC_NOT_GRANTED", "gateway", false)
+	only_listed == refused("RPC_NOT_GRANTED", "gateway", null)
 }
 
 test_an_error_within_the_policy_refuses_with_a_reason if {
 	decision := decide(request(payments, health, no_headers, {})) with data.paymesh.authz.reasons as {}
-	decision == refused("POLICY_ERROR", "", false)
+	decision == refused("POLICY_ERROR", "", null)
 }
 
 test_every_reason_has_a_sentence_and_a_status_of_its_kind if {

@@ -85,7 +85,8 @@ decide(input_document) := decision if {
 		with time.now_ns as now_s * 1000000000
 }
 
-allowed(grant, caller, user) := object.union(_user_entry(user), {
+# `user` is null when there is none, here and below.
+allowed(grant, caller, user) := {
 	"allowed": true,
 	"reason": "ALLOWED",
 	"grant": grant,
@@ -94,40 +95,31 @@ allowed(grant, caller, user) := object.union(_user_entry(user), {
 		"x-paymesh-grant": grant,
 	}),
 	"request_headers_to_remove": [name |
-		not user
+		user == null
 		some name in ["x-paymesh-user", "x-paymesh-tenant", "x-paymesh-roles"]
 	],
-	"dynamic_metadata": {
-		"reason": "ALLOWED",
-		"grant": grant,
-		"caller": caller,
-		"user": object.get(_user_entry(user), ["user", "sub"], ""),
-	},
-})
+	"dynamic_metadata": {"reason": "ALLOWED", "grant": grant, "caller": caller, "user": _sub(user)},
+	"user": user,
+}
 
-refused(reason, caller, user) := object.union(_user_entry(user), {
+refused(reason, caller, user) := {
 	"allowed": false,
 	"reason": reason,
 	"headers": {"x-paymesh-reason": reason},
 	"body": concat(": ", [reason, authz.reasons[reason].sentence]),
 	"http_status": authz.reasons[reason].http_status,
-	"dynamic_metadata": {
-		"reason": reason,
-		"grant": "",
-		"caller": caller,
-		"user": object.get(_user_entry(user), ["user", "sub"], ""),
-	},
-})
+	"dynamic_metadata": {"reason": reason, "grant": "", "caller": caller, "user": _sub(user)},
+	"user": user,
+}
 
-# `false` stands for no user.
-_user_entry(user) := {"user": user} if {
-	user
-} else := {}
+_sub(user) := user.sub if {
+	user != null
+} else := ""
 
 _user_headers(user) := {
 	"x-paymesh-user": user.sub,
 	"x-paymesh-tenant": user.tenant,
 	"x-paymesh-roles": concat(",", user.roles),
 } if {
-	user
+	user != null
 } else := {}

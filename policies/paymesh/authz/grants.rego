@@ -10,9 +10,9 @@ default candidates := []
 
 # The bundle carries an index, made by its builder from the same list, so that a decision takes as
 # long with a thousand grants as with ten. `opa eval -d policies` has none and reads the list.
-candidates := data.paymesh.index.grants[_path][caller] if data.paymesh.index.built
-
-candidates := [grant |
+candidates := data.paymesh.index.grants[_path][caller] if {
+	data.paymesh.index.built
+} else := [grant |
 	some grant in data.paymesh.grants.grants
 	grant.rpc == _path
 	grant.caller == caller

@@ -5,15 +5,16 @@ package paymesh.authz
 #   The workload that calls, by the SPIFFE ID of its certificate (URI SAN, verified by Envoy). The
 #   whole ID has to be that of a workload in deploy/mesh.yaml, byte for byte.
 caller := name if {
-	startswith(_principal, _id_prefix)
-	name := substring(_principal, count(_id_prefix), -1)
+	["spiffe:", "", trust_domain, "ns", namespace, "sa", name] = split(_principal, "/")
+	trust_domain == data.paymesh.environment.trust_domain
+	namespace == data.paymesh.environment.namespace
 	name in data.paymesh.environment.workloads
 }
 
 # METADATA
 # description: Why there is no caller; without meaning when there is one.
 caller_problem := "POLICY_ERROR" if {
-	not _id_prefix
+	not data.paymesh.environment.trust_domain
 } else := "NO_CALLER_IDENTITY" if {
 	not startswith(_principal, "spiffe://")
 } else := "FOREIGN_TRUST_DOMAIN" if {
@@ -23,11 +24,3 @@ caller_problem := "POLICY_ERROR" if {
 default _principal := ""
 
 _principal := input.attributes.source.principal
-
-_id_prefix := concat("", [
-	"spiffe://",
-	data.paymesh.environment.trust_domain,
-	"/ns/",
-	data.paymesh.environment.namespace,
-	"/sa/",
-])

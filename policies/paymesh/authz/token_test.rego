@@ -68,12 +68,12 @@ test_a_token_that_is_not_good_names_no_user[note] if {
 		"a role is a number": patched({"roles": [1]}),
 		"too many roles": patched({"roles": [sprintf("r%d", [n]) | some n in numbers.range(1, 17)]}),
 	}
-	decide_with_headers(headers) == refused("USER_TOKEN_INVALID", "gateway", false)
+	decide_with_headers(headers) == refused("USER_TOKEN_INVALID", "gateway", null)
 }
 
 test_a_token_ends_at_its_last_second[note] if {
 	some note, exp in {"at its end": now_s, "long ago": now_s - 1000000}
-	decide_with_headers(patched({"exp": exp})) == refused("USER_TOKEN_EXPIRED", "gateway", false)
+	decide_with_headers(patched({"exp": exp})) == refused("USER_TOKEN_EXPIRED", "gateway", null)
 }
 
 test_a_token_is_good_until_its_last_second if {
@@ -81,7 +81,7 @@ test_a_token_is_good_until_its_last_second if {
 }
 
 test_no_token_is_missing_not_invalid if {
-	decide_with_headers(no_headers) == refused("USER_TOKEN_MISSING", "gateway", false)
+	decide_with_headers(no_headers) == refused("USER_TOKEN_MISSING", "gateway", null)
 }
 
 test_a_user_without_a_known_role_may_do_nothing[name] if {

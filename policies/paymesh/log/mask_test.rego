@@ -5,14 +5,32 @@ import data.paymesh.log
 always := {
 	"/attributes/contextExtensions",
 	"/attributes/metadataContext",
+	"/attributes/routeMetadataContext",
+	"/attributes/source/certificate",
 	"/attributes/request/http/body",
 	"/attributes/request/http/fragment",
 	"/attributes/request/http/headerMap",
 	"/attributes/request/http/host",
 	"/attributes/request/http/query",
 	"/attributes/request/http/rawBody",
-	"/attributes/routeMetadataContext",
-	"/attributes/source/certificate",
+	"/attributes/request/http/headers/:authority",
+	"/attributes/request/http/headers/:path",
+	"/attributes/request/http/headers/authorization",
+	"/attributes/request/http/headers/cookie",
+	"/attributes/request/http/headers/grpc-accept-encoding",
+	"/attributes/request/http/headers/tracestate",
+	"/attributes/request/http/headers/user-agent",
+	"/attributes/request/http/headers/x-forwarded-client-cert",
+	"/attributes/request/http/headers/x-forwarded-for",
+	"/attributes/request/http/headers/x-forwarded-proto",
+	"/parsed_body/description",
+	"/parsed_body/idempotencyKey",
+	"/parsed_body/institutionId",
+	"/parsed_body/pageToken",
+	"/parsed_body/paymentMethodToken",
+	"/parsed_body/publicToken",
+	"/parsed_body/reference",
+	"/parsed_body/requestId",
 }
 
 account := "8e5ba73c-2b84-4b3f-9d5e-2f7a4dfb0b8c"
@@ -67,22 +85,24 @@ test_headers_that_could_hold_a_secret_are_erased if {
 		":path": "/a?token=1",
 		":authority": "a",
 		"a/b~c": "1",
-		"grpc-timeout": "4111111111111111",
-		"content-type": "application/grpc; token=1",
 	}
 	mask(request(headers, {})) == always | {
-		"/attributes/request/http/headers/authorization",
-		"/attributes/request/http/headers/cookie",
-		"/attributes/request/http/headers/x-forwarded-client-cert",
 		"/attributes/request/http/headers/x-api-key",
-		"/attributes/request/http/headers/user-agent",
-		"/attributes/request/http/headers/:path",
-		"/attributes/request/http/headers/:authority",
 		"/attributes/request/http/headers/a~1b~0c",
-		"/attributes/request/http/headers/grpc-timeout",
-		"/attributes/request/http/headers/content-type",
 	}
 }
+
+# Beside each other in mask.rego, for speed: the names of headers and the pointers to them.
+test_every_header_that_is_never_recorded_has_its_pointer if {
+	{name |
+		some pointer in always
+		name := trim_prefix(pointer, "/attributes/request/http/headers/")
+		name != pointer
+	} == log._erased_headers
+	log._erased_headers & log._recorded_headers == set()
+}
+
+test_constants_are_as_reviewed if log._always == always
 
 test_fields_that_could_hold_a_secret_are_erased if {
 	body := {
