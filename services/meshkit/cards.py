@@ -55,8 +55,11 @@ def luhn_valid(digits: str) -> bool:
 def _spans(text: str) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of each card number, left to right, without overlap."""
     plain = _plain(text)
+    runs = list(_RUN.finditer(plain))
+    if not runs:
+        return
     opaque = [match.span() for match in _OPAQUE.finditer(plain)]
-    for run in _RUN.finditer(plain):
+    for run in runs:
         if not any(start <= run.start() and run.end() <= end for start, end in opaque):
             yield from _spans_in_run(run.group(), run.start())
 

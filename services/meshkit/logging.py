@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -29,17 +30,41 @@ _SECRET_KEY = re.compile(
 )
 # Made by machines, and likely to pass for a card number now and then.
 _MACHINE_MADE_KEYS = frozenset({"trace_id", "decision_id", "correlation_id", "timestamp"})
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]+"), r"\1 " + REDACTED),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"), REDACTED),
-    (re.compile(r"\b(?:sk|rk|pk|whsec)_[A-Za-z0-9_+/=-]{4,}"), REDACTED),
-    (re.compile(r"\b(?:public|access|link)-(?:sandbox|development|production)-[\w-]+"), REDACTED),
+# What has to be in the text (in lower case) for a pattern to be worth trying, the
+# pattern, and its replacement: most lines have none of it, and every call is a line.
+_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     (
+        ("bearer", "basic"),
+        re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]+"),
+        rf"\1 {REDACTED}",
+    ),
+    (
+        ("eyj",),
+        re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"),
+        REDACTED,
+    ),
+    (
+        ("k_", "whsec_"),
+        re.compile(r"\b(?:sk|rk|pk|whsec)_[A-Za-z0-9_+/=-]{4,}"),
+        REDACTED,
+    ),
+    (
+        ("public-", "access-", "link-"),
+        re.compile(r"\b(?:public|access|link)-(?:sandbox|development|production)-[\w-]+"),
+        REDACTED,
+    ),
+    (
+        ("passw", "pwd"),
         re.compile(r"""(?i)\b(password|passwd|pwd)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&;,]+)"""),
         rf"\1={REDACTED}",
     ),
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@"), rf"\1:{REDACTED}@"),
     (
+        ("://",),
+        re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://[^\s:/@]*):[^\s/@]+@"),
+        rf"\1:{REDACTED}@",
+    ),
+    (
+        ("-----begin",),
         re.compile(
             r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
             re.DOTALL,
@@ -93,15 +118,19 @@ def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 
 def redact(text: str) -> str:
     """Return the text without secrets and card numbers."""
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
+    lower = text.lower()
+    for signs, pattern, replacement in _PATTERNS:
+        for sign in signs:
+            if sign in lower:
+                text = pattern.sub(replacement, text)
+                break
     return mask_card_numbers(text, REDACTED)
 
 
 def _redact_value(key: str, value: Any, depth: int) -> Any:
     if key in _MACHINE_MADE_KEYS or value is None or isinstance(value, bool | float):
         return value
-    if _SECRET_KEY.search(key) or depth >= _MAX_DEPTH:
+    if _is_secret(key) or depth >= _MAX_DEPTH:
         return REDACTED
     if isinstance(value, Mapping):
         return {
@@ -110,9 +139,15 @@ def _redact_value(key: str, value: Any, depth: int) -> Any:
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [_redact_value("", item, depth + 1) for item in value]
-    text = redact(str(value)[:_MAX_TEXT_LENGTH])
+    # Redacted before it is cut: half a token is no longer recognised as one.
+    text = redact(str(value)[: 2 * _MAX_TEXT_LENGTH])[:_MAX_TEXT_LENGTH]
     # A number stays one unless it passes for a card's.
     return value if isinstance(value, int) and text == str(value) else text
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
 
 
 def _named(workload: str) -> Processor:

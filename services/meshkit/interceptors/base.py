@@ -41,9 +41,13 @@ class Rpc:
     """A call as it arrives; `request` is None when the client streams."""
 
     method: str
-    headers: Mapping[str, str]
     request: Any
-    streams: bool
+    context: grpc.aio.ServicerContext[Any, Any]
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The call's text headers."""
+        return headers_of(self.context)
 
     @property
     def is_health(self) -> bool:
@@ -54,10 +58,12 @@ class Rpc:
 class CallInterceptor(ServerInterceptor, ABC):
     """An interceptor whose `around` is entered before a call and left after it."""
 
+    def __init__(self) -> None:
+        # grpc asks for the handler at each call and gets the same one for a method.
+        self._wrapped: dict[str, tuple[Any, grpc.RpcMethodHandler[Any, Any]]] = {}
+
     @abstractmethod
-    def around(
-        self, rpc: Rpc, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AbstractAsyncContextManager[None]:
+    def around(self, rpc: Rpc) -> AbstractAsyncContextManager[None]:
         """Return what is entered before the call and left, with its exception, after it."""
 
     async def intercept_service(
@@ -71,7 +77,12 @@ class CallInterceptor(ServerInterceptor, ABC):
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        return _wrapped(handler, self, handler_call_details.method)
+        method = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is None or known[0] is not handler:
+            known = (handler, _wrapped(handler, self, method))
+            self._wrapped[method] = known
+        return known[1]
 
 
 def _wrapped(
@@ -79,22 +90,20 @@ def _wrapped(
 ) -> grpc.RpcMethodHandler[Any, Any]:
     behaviour, make = _behaviour(handler)
 
-    def rpc_of(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Rpc:
-        return Rpc(
-            method=method,
-            headers=headers_of(context),
-            request=None if handler.request_streaming else request,
-            streams=handler.request_streaming or handler.response_streaming,
-        )
+    def around(
+        request: Any, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AbstractAsyncContextManager[None]:
+        seen = None if handler.request_streaming else request
+        return interceptor.around(Rpc(method, seen, context))
 
     async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        async with interceptor.around(rpc_of(request, context), context):
+        async with around(request, context):
             return await behaviour(request, context)
 
     async def answers(
         request: Any, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Any]:
-        async with interceptor.around(rpc_of(request, context), context):
+        async with around(request, context):
             async for response in behaviour(request, context):
                 yield response
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
-
-import grpc
 
 from meshkit.context import activate, from_headers
 from meshkit.interceptors.base import CallInterceptor, Rpc, record
@@ -17,14 +14,12 @@ class ContextInterceptor(CallInterceptor):
     """Refuses, with NOT_THROUGH_SIDECAR, what no sidecar has vouched for; health is exempt."""
 
     def __init__(self, trust_domain: str) -> None:
+        super().__init__()
         self._trust_domain = trust_domain
 
     @asynccontextmanager
-    async def around(
-        self, rpc: Rpc, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[None]:
+    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
         """Make the context current for the call. Raises NotThroughSidecar."""
-        del context
         if rpc.is_health:
             yield
             return

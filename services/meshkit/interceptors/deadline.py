@@ -7,9 +7,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
-
-import grpc
 
 from meshkit.errors import DeadlineExceeded
 from meshkit.interceptors.base import CallInterceptor, Rpc
@@ -24,17 +21,16 @@ class DeadlineInterceptor(CallInterceptor):
     """Stops a call at its deadline with DEADLINE_EXCEEDED; health may be watched and is exempt."""
 
     def __init__(self, max_seconds: float = MAX_CALL_SECONDS) -> None:
+        super().__init__()
         self._max_seconds = max_seconds
 
     @asynccontextmanager
-    async def around(
-        self, rpc: Rpc, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[None]:
+    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
         """Bound the call. Raises DeadlineExceeded."""
         if rpc.is_health:
             yield
             return
-        remaining_seconds = context.time_remaining()
+        remaining_seconds = rpc.context.time_remaining()
         limit_seconds = (
             self._max_seconds
             if remaining_seconds is None

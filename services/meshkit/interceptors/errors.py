@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import grpc
 import psycopg
@@ -30,23 +29,20 @@ class ErrorsInterceptor(CallInterceptor):
     """Answers a MeshError with its status, anything unknown with INTERNAL and a correlation id."""
 
     def __init__(self, domain: str) -> None:
+        super().__init__()
         self._domain = domain
 
     @asynccontextmanager
-    async def around(
-        self, rpc: Rpc, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[None]:
+    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
         """Abort the call with the status of whatever it raises."""
         try:
             yield
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001  # nothing may reach the wire as it is
-            await self._abort(rpc, context, error)
+            await self._abort(rpc, error)
 
-    async def _abort(
-        self, rpc: Rpc, context: grpc.aio.ServicerContext[Any, Any], error: Exception
-    ) -> None:
+    async def _abort(self, rpc: Rpc, error: Exception) -> None:
         answer = mesh_error_of(error)
         seen = record.get(None)
         if answer is None:
@@ -63,7 +59,7 @@ class ErrorsInterceptor(CallInterceptor):
         if seen is not None:
             seen.reason = answer.reason
         status = answer.to_status(self._domain)
-        await context.abort(
+        await rpc.context.abort(
             answer.code, answer.message, ((STATUS_DETAILS_KEY, status.SerializeToString()),)
         )
 

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import grpc
 
@@ -21,9 +20,7 @@ class LoggingInterceptor(CallInterceptor):
     """Logs rpc, caller, user, code, reason, ms, decision id and trace id; health only at debug."""
 
     @asynccontextmanager
-    async def around(
-        self, rpc: Rpc, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[None]:
+    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
         """Log the call when it is over."""
         seen = CallRecord()
         token = record.set(seen)
@@ -31,12 +28,12 @@ class LoggingInterceptor(CallInterceptor):
         code = "OK"
         try:
             yield
-            code = code_of(context, otherwise=grpc.StatusCode.OK).name
+            code = code_of(rpc.context, otherwise=grpc.StatusCode.OK).name
         except asyncio.CancelledError:
             code = "CANCELLED"
             raise
         except BaseException:
-            code = code_of(context, otherwise=grpc.StatusCode.UNKNOWN).name
+            code = code_of(rpc.context, otherwise=grpc.StatusCode.UNKNOWN).name
             raise
         finally:
             record.reset(token)

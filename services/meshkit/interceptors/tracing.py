@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import grpc
 from opentelemetry import propagate, trace
@@ -30,9 +29,7 @@ class TracingInterceptor(CallInterceptor):
     """Makes a server span of each call but health checks; what the call raises stays out of it."""
 
     @asynccontextmanager
-    async def around(
-        self, rpc: Rpc, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[None]:
+    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
         """Make the span current for the call."""
         if rpc.is_health:
             yield
@@ -48,9 +45,9 @@ class TracingInterceptor(CallInterceptor):
             code = grpc.StatusCode.OK
             try:
                 yield
-                code = code_of(context, otherwise=grpc.StatusCode.OK)
+                code = code_of(rpc.context, otherwise=grpc.StatusCode.OK)
             except Exception:
-                code = code_of(context, otherwise=grpc.StatusCode.UNKNOWN)
+                code = code_of(rpc.context, otherwise=grpc.StatusCode.UNKNOWN)
                 raise
             except BaseException:
                 code = grpc.StatusCode.CANCELLED

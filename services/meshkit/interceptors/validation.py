@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-import grpc
 import protovalidate
 from google.protobuf.message import Message
 
@@ -20,11 +18,8 @@ class ValidationInterceptor(CallInterceptor):
     """Refuses, with INVALID_REQUEST and the fields at fault, a request that breaks the rules."""
 
     @asynccontextmanager
-    async def around(
-        self, rpc: Rpc, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[None]:
+    async def around(self, rpc: Rpc) -> AsyncIterator[None]:
         """Validate before the call. Raises InvalidRequest."""
-        del context
         if isinstance(rpc.request, Message) and not rpc.is_health:
             validate(rpc.request)
         yield
