@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -65,3 +66,14 @@ def test_the_rego_tests_can_fail(pdp: Path, checkout: Path) -> None:
 def test_every_rule_file_has_its_tests_beside_it(path: Path) -> None:
     """A package without a test file is not reviewed."""
     assert list(path.parent.glob("*_test.rego"))
+
+
+def test_the_readme_lists_every_reason_code(pdp: Path) -> None:
+    """Code and HTTP status in policies/README.md are those of reasons.rego, all of them."""
+    rules = POLICIES / "paymesh/authz/reasons.rego"
+    answer = run(pdp, "eval", "--format", "raw", "--data", rules, "data.paymesh.authz.reasons")
+    reasons = {code: str(reason["http_status"]) for code, reason in json.loads(answer).items()}
+    readme = (POLICIES / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (\d+) \|", readme, re.MULTILINE)
+    assert dict(rows) == reasons
+    assert len(rows) == len(reasons)
