@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 
 	"github.com/open-policy-agent/opa/cmd"
@@ -12,19 +11,19 @@ import (
 
 	"paymesh.internal/pdp/decisionlog"
 	"paymesh.internal/pdp/extauthz"
+	"paymesh.internal/pdp/footprint"
 )
 
 func main() {
+	footprint.Manage()
 	runtime.RegisterPlugin(extauthz.PluginName, extauthz.Factory{})
 	runtime.RegisterPlugin(decisionlog.PluginName, decisionlog.Factory{})
-	root := &cobra.Command{
-		Use:   "paymesh-pdp",
-		Short: "Paymesh policy decision point: OPA with ext_authz and a decision log",
-	}
-	err := cmd.Command(root, "OPA").Execute()
-	if exit, ok := errors.AsType[*cmd.ExitError](err); ok {
-		os.Exit(exit.Exit)
-	} else if err != nil {
+	root := &cobra.Command{Use: "paymesh-pdp", Short: "Paymesh policy decision point, built on OPA"}
+	switch err := cmd.Command(root, "OPA").Execute().(type) {
+	case nil:
+	case *cmd.ExitError: // of test, check and others, whose codes mean something
+		os.Exit(err.Exit)
+	default:
 		os.Exit(1)
 	}
 }

@@ -40,6 +40,7 @@ func (p *Plugin) activate(ctx context.Context, txn storage.Transaction) {
 	}
 	next.refusal = err
 	p.active.Store(next)
+	p.cautionPolicy()
 	if err != nil {
 		p.manager.Logger().Error("The active policy is not used: %v.", err)
 		p.retry(next, revisions)

@@ -95,6 +95,7 @@ func (p *Plugin) Start(ctx context.Context) error {
 		return err
 	}
 	p.writer.Store(startWriter(log, p.config.MaxPending, p.written))
+	p.cautionConfig()
 	return storage.Txn(ctx, p.manager.Store, storage.TransactionParams{}, func(txn storage.Transaction) error {
 		p.activate(ctx, txn)
 		return nil

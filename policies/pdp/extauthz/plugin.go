@@ -11,6 +11,8 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/open-policy-agent/opa/v1/plugins"
 	"github.com/open-policy-agent/opa/v1/storage"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -45,13 +47,16 @@ type Plugin struct {
 	health  *health.Server
 	grpc    *grpc.Server
 	log     atomic.Pointer[decisionlog.Plugin] // nil if none is configured
+	opaLog  *opaRecorder                       // used then
 	stop    sync.Once
 }
 
 // New makes a plugin for a manager.
 func New(manager *plugins.Manager, config *Config) *Plugin {
+	opaLog := &opaRecorder{manager: manager}
 	p := &Plugin{
 		config:  config,
+		opaLog:  opaLog,
 		manager: manager,
 		status:  report.Start(manager, PluginName),
 		health:  health.NewServer(),
@@ -59,7 +64,7 @@ func New(manager *plugins.Manager, config *Config) *Plugin {
 			store:    manager.Store,
 			query:    policy.NewQuery(context.Background(), manager, config.body),
 			reader:   input.Reader{Methods: config.methods, SkipBody: config.SkipRequestBodyParse},
-			recorder: noRecorder{},
+			recorder: opaLog,
 			logger:   manager.Logger(),
 			question: config.question(),
 			timeout:  config.timeout(),
@@ -113,7 +118,7 @@ func (p *Plugin) Start(ctx context.Context) error {
 func (p *Plugin) connect(ctx context.Context) error {
 	log := decisionlog.Lookup(p.manager)
 	if log == nil {
-		p.manager.Logger().Warn("No %s is configured: decisions are not recorded.", decisionlog.PluginName)
+		p.manager.Logger().Warn("No %s is configured: decisions go to OPA's decision log, if there is one.", decisionlog.PluginName)
 		return nil
 	}
 	if err := log.Start(ctx); err != nil {
@@ -127,12 +132,20 @@ func (p *Plugin) connect(ctx context.Context) error {
 }
 
 func (p *Plugin) newGRPC() *grpc.Server {
-	s := grpc.NewServer(
+	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(p.config.GRPCMaxRecvMsgSize),
 		grpc.MaxSendMsgSize(p.config.GRPCMaxSendMsgSize),
 		grpc.MaxConcurrentStreams(p.config.MaxConcurrentStreams),
 		grpc.SharedWriteBuffer(true),
-	)
+	}
+	if provider := p.manager.TracerProvider(); provider != nil { // distributed_tracing is configured
+		options = append(options, grpc.StatsHandler(otelgrpc.NewServerHandler(
+			otelgrpc.WithTracerProvider(provider),
+			otelgrpc.WithPropagators(propagation.NewCompositeTextMapPropagator(
+				propagation.TraceContext{}, propagation.Baggage{})),
+		)))
+	}
+	s := grpc.NewServer(options...)
 	authv3.RegisterAuthorizationServer(s, p.server)
 	healthpb.RegisterHealthServer(s, p.health)
 	if p.config.EnableReflection {
@@ -144,6 +157,7 @@ func (p *Plugin) newGRPC() *grpc.Server {
 // activate runs inside the transaction that activates a policy.
 func (p *Plugin) activate(ctx context.Context, txn storage.Transaction) {
 	p.server.query.Prepare(ctx, txn)
+	p.opaLog.activate(ctx, txn)
 	if p.config.ErrorDomain == "" {
 		domain := policy.TrustDomain(ctx, p.manager.Store, txn)
 		p.server.domain.Store(&domain)

@@ -19,13 +19,3 @@ type recorder interface {
 	Refusal() error
 	Revision() string
 }
-
-// noRecorder is for a configuration without a decision log.
-type noRecorder struct{}
-
-func (noRecorder) Mask(context.Context, storage.Transaction, ast.Value) (none decisionlog.Mask) {
-	return none
-}
-func (noRecorder) Record(context.Context, *decisionlog.Record) error { return nil }
-func (noRecorder) Refusal() error                                    { return nil }
-func (noRecorder) Revision() string                                  { return "" }

@@ -22,9 +22,14 @@ import (
 	"paymesh.internal/pdp/policy"
 )
 
-// answerMargin is kept of the deadline for the way back: a refusal that says why
-// is worth more than a deadline that passes.
-const answerMargin = 30 * time.Millisecond
+const (
+	// answerMargin is kept of the deadline for the way back: a refusal that says why
+	// is worth more than a deadline that passes.
+	answerMargin = 30 * time.Millisecond
+	// failureRecordTimeout bounds the record of a check that has failed already,
+	// perhaps because its deadline passed.
+	failureRecordTimeout = 100 * time.Millisecond
+)
 
 // server is envoy.service.auth.v3.Authorization.
 type server struct {
@@ -120,12 +125,11 @@ func (s *server) ask(ctx context.Context, document ast.Value, record *decisionlo
 
 var errTimeout = fmt.Errorf("check took too long: %w", context.DeadlineExceeded)
 
+// record waits for the log until shortly before the check's own deadline.
 func (s *server) record(ctx context.Context, record *decisionlog.Record) error {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(ctx, deadline.Add(-answerMargin), errTimeout)
-		defer cancel()
-	}
+	deadline, _ := ctx.Deadline() // Check has set one
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline.Add(-min(answerMargin, s.timeout/4)), errTimeout)
+	defer cancel()
 	return s.recorder.Record(ctx, record)
 }
 
@@ -133,7 +137,9 @@ func (s *server) record(ctx context.Context, record *decisionlog.Record) error {
 // the log; Envoy, and through it perhaps a caller, learns the id alone.
 func (s *server) failed(ctx context.Context, record *decisionlog.Record, err error) error {
 	record.Allowed, record.Reason, record.Error = false, decision.ReasonPolicyError, err.Error()
-	if recordErr := s.record(context.WithoutCancel(ctx), record); recordErr != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureRecordTimeout)
+	defer cancel()
+	if recordErr := s.recorder.Record(ctx, record); recordErr != nil {
 		s.logger.Error("Failed check %s is not in the decision log: %v.", record.DecisionID, recordErr)
 	}
 	s.logger.Error("Check %s failed: %v.", record.DecisionID, err)

@@ -11,6 +11,20 @@ import (
 // names holds the term of every field name a CheckRequest can have, made once.
 var names = fieldNames((&authv3.CheckRequest{}).ProtoReflect().Descriptor())
 
+// headersField is by far the largest part of a request, and is read without
+// reflection.
+var headersField = (&authv3.AttributeContext_HttpRequest{}).ProtoReflect().Descriptor().Fields().ByName("headers")
+
+// What most requests have is made into terms once.
+func init() {
+	ast.InternStringTerm(
+		":authority", ":method", ":path", ":scheme", "authorization", "content-type", "grpc-accept-encoding",
+		"grpc-timeout", "te", "traceparent", "tracestate", "user-agent", "x-envoy-expected-rq-timeout-ms",
+		"x-forwarded-client-cert", "x-forwarded-for", "x-forwarded-proto", "x-request-id",
+		"HTTP/2", "POST", "application/grpc", "https", "http", "trailers",
+	)
+}
+
 func fieldNames(root protoreflect.MessageDescriptor) map[protoreflect.FieldDescriptor]*ast.Term {
 	found := map[protoreflect.FieldDescriptor]*ast.Term{}
 	seen := map[protoreflect.FullName]bool{}
@@ -50,10 +64,15 @@ func message(m protoreflect.Message, extra ...[2]*ast.Term) (*ast.Term, error) {
 		return ast.NewTerm(value), err
 	}
 	items := make([][2]*ast.Term, 0, 8+len(extra))
+	if http, ok := m.Interface().(*authv3.AttributeContext_HttpRequest); ok && len(http.GetHeaders()) > 0 {
+		items = append(items, [2]*ast.Term{names[headersField], stringMap(http.GetHeaders())})
+	}
 	var failed error
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		var term *ast.Term
 		switch {
+		case field == headersField:
+			return true
 		case field.IsMap():
 			term, failed = mapping(field, value.Map())
 		case field.IsList():
@@ -80,6 +99,18 @@ func mapping(field protoreflect.FieldDescriptor, entries protoreflect.Map) (*ast
 		return failed == nil
 	})
 	return ast.NewTerm(ast.NewObject(items...)), failed
+}
+
+// stringMap makes all the terms in one allocation.
+func stringMap(entries map[string]string) *ast.Term {
+	terms := make([]ast.Term, 0, 2*len(entries))
+	items := make([][2]*ast.Term, 0, len(entries))
+	for key, value := range entries {
+		terms = append(terms, ast.Term{Value: ast.InternedValue(key)}, ast.Term{Value: ast.InternedValue(value)})
+		last := len(terms)
+		items = append(items, [2]*ast.Term{&terms[last-2], &terms[last-1]})
+	}
+	return ast.NewTerm(ast.NewObject(items...))
 }
 
 func list(field protoreflect.FieldDescriptor, values protoreflect.List) (*ast.Term, error) {

@@ -24,6 +24,8 @@ func parsePath(target string) (parts []string, query url.Values, err error) {
 	return strings.Split(strings.TrimLeft(path, "/"), "/"), query, nil
 }
 
+var emptyObject = ast.ObjectTerm()
+
 func stringArray(values []string) *ast.Term {
 	terms := make([]*ast.Term, len(values))
 	for i, value := range values {
@@ -33,6 +35,9 @@ func stringArray(values []string) *ast.Term {
 }
 
 func multimap(values map[string][]string) *ast.Term {
+	if len(values) == 0 {
+		return emptyObject
+	}
 	items := make([][2]*ast.Term, 0, len(values))
 	for key, list := range values {
 		items = append(items, [2]*ast.Term{ast.StringTerm(key), stringArray(list)})
