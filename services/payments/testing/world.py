@@ -70,6 +70,13 @@ class World:
         request.amount.CopyFrom(Money.of(currency, minor_units).to_proto())
         return parse_create(request)
 
+    def refund_command(
+        self, key: str, payment_id: uuid.UUID, minor_units: int | None
+    ) -> RefundCommand:
+        """A refund, parsed as it would be at the door; None: all that is left."""
+        amount = None if minor_units is None else Money.of("EUR", minor_units)
+        return RefundCommand(hash_key(key), payment_id, amount)
+
     async def create(self, command: CreateCommand, user: User = ALICE) -> Answer:
         """CreatePayment as a user of the gateway."""
         with activate(call_context("gateway", user)):
@@ -79,9 +86,8 @@ class World:
         self, key: str, payment_id: uuid.UUID, minor_units: int | None, user: User = OLIVIA
     ) -> Answer:
         """RefundPayment as a user of the gateway."""
-        amount = None if minor_units is None else Money.of("EUR", minor_units)
         with activate(call_context("gateway", user)):
-            return await self._refund(user, RefundCommand(hash_key(key), payment_id, amount))
+            return await self._refund(user, self.refund_command(key, payment_id, minor_units))
 
     async def work(self) -> int:
         """One run of the worker, one operation after the other; how many it took up."""
