@@ -17,7 +17,7 @@ _GRANTS = "policies/paymesh/grants/data.yaml"
 
 
 @contextlib.contextmanager
-def _edited(name: str, old: str, new: str) -> Iterator[None]:
+def edited(name: str, old: str, new: str) -> Iterator[None]:
     """A file of the checkout with a change in it, put back whatever happens."""
     path = repository_root() / name
     original = path.read_text("utf-8")
@@ -57,7 +57,7 @@ def test_a_withdrawn_grant_is_refused_within_a_second_and_given_back_likewise(
 ) -> None:
     """Taking a grant out of the file and putting it back both take effect within a second."""
     assert _reason(world) is None
-    with _edited(
+    with edited(
         _GRANTS,
         "conditions: [user_is_known]\n    why: The service lists only",
         "conditions: [user_is_operator]\n    why: The service lists only",
@@ -83,7 +83,7 @@ def test_a_policy_that_does_not_compile_changes_nothing_and_is_named(
 ) -> None:
     """After a broken edit the old policy decides on, and `paymesh check` has the file's name."""
     before = _published(world)["revision"]
-    with _edited(name, old, new):
+    with edited(name, old, new):
         _until(lambda: _published(world)["state"] == "refused", 5)
         assert Path(name).name in _published(world)["problem"]
         assert _published(world)["revision"] == before

@@ -7,9 +7,9 @@ import dataclasses
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
@@ -20,6 +20,7 @@ from paymesh.mesh import Grants, Mesh, load_grants, load_mesh
 from paymesh.paths import Paths, default_paths
 
 TENANT = "acme"
+T = TypeVar("T")
 
 
 @dataclasses.dataclass
@@ -164,6 +165,15 @@ class World:
         )
         assert reply.ok, reply
         return str(reply.body["account"]["account_id"])
+
+    @staticmethod
+    def until(condition: Callable[[], T], otherwise: str, timeout_seconds: float = 15.0) -> T:
+        """Waits for a condition and returns what it returned."""
+        deadline = time.monotonic() + timeout_seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, otherwise
+            time.sleep(0.05)
+        return found
 
     def until_answered(
         self, user: str, rpc: str, request: Mapping[str, Any], timeout_seconds: float = 60.0
