@@ -80,9 +80,12 @@ class PaymentsServiceServicer:
         ABORTED: IDEMPOTENCY_KEY_IN_USE, the first call still runs; a
         google.rpc.RetryInfo says when to try again.
         FAILED_PRECONDITION: PAYMENT_DECLINED with `decline_code`, CURRENCY_MISMATCH.
-        NOT_FOUND: ACCOUNT_NOT_FOUND, the merchant account; LINK_NOT_FOUND.
+        NOT_FOUND: ACCOUNT_NOT_FOUND, the merchant account; LINK_NOT_FOUND, also
+        when the link is not the user's own or not verified.
         PERMISSION_DENIED: AMOUNT_OVER_LIMIT and other policy reasons.
-        UNAVAILABLE: PROVIDER_UNAVAILABLE, LEDGER_UNAVAILABLE: the payment is pending and will be finished.
+        UNAVAILABLE: PROVIDER_UNAVAILABLE, LEDGER_UNAVAILABLE: the outcome is not
+        known yet. What was begun is pending and will be finished; the same call
+        again, with the same idempotency key, gets its answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,9 +113,15 @@ class PaymentsServiceServicer:
     def RefundPayment(self, request, context):
         """Gives all or part of a payment back. Parts may not add up to more than the payment.
 
-        NOT_FOUND: PAYMENT_NOT_FOUND. ALREADY_EXISTS: IDEMPOTENCY_KEY_REUSED.
-        ABORTED: IDEMPOTENCY_KEY_IN_USE.
-        FAILED_PRECONDITION: PAYMENT_NOT_REFUNDABLE, REFUND_EXCEEDS_PAYMENT, CURRENCY_MISMATCH.
+        The idempotency key is reserved and answered as in CreatePayment.
+
+        INVALID_ARGUMENT: INVALID_REQUEST, UNKNOWN_CURRENCY, CARD_NUMBER_REFUSED.
+        NOT_FOUND: PAYMENT_NOT_FOUND, also when it is not the user's to refund.
+        ALREADY_EXISTS: IDEMPOTENCY_KEY_REUSED. ABORTED: IDEMPOTENCY_KEY_IN_USE.
+        FAILED_PRECONDITION: PAYMENT_NOT_REFUNDABLE, with `failure_code` when it is
+        the provider that refuses; REFUND_EXCEEDS_PAYMENT, also counting refunds
+        that still run; CURRENCY_MISMATCH.
+        UNAVAILABLE: PROVIDER_UNAVAILABLE, LEDGER_UNAVAILABLE, as in CreatePayment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

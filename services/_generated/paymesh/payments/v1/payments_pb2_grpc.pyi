@@ -50,9 +50,12 @@ class PaymentsServiceStub:
     ABORTED: IDEMPOTENCY_KEY_IN_USE, the first call still runs; a
     google.rpc.RetryInfo says when to try again.
     FAILED_PRECONDITION: PAYMENT_DECLINED with `decline_code`, CURRENCY_MISMATCH.
-    NOT_FOUND: ACCOUNT_NOT_FOUND, the merchant account; LINK_NOT_FOUND.
+    NOT_FOUND: ACCOUNT_NOT_FOUND, the merchant account; LINK_NOT_FOUND, also
+    when the link is not the user's own or not verified.
     PERMISSION_DENIED: AMOUNT_OVER_LIMIT and other policy reasons.
-    UNAVAILABLE: PROVIDER_UNAVAILABLE, LEDGER_UNAVAILABLE: the payment is pending and will be finished.
+    UNAVAILABLE: PROVIDER_UNAVAILABLE, LEDGER_UNAVAILABLE: the outcome is not
+    known yet. What was begun is pending and will be finished; the same call
+    again, with the same idempotency key, gets its answer.
     """
     GetPayment: _grpc.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRequest, _payments_pb2.GetPaymentResponse]
     """One payment.
@@ -68,9 +71,15 @@ class PaymentsServiceStub:
     RefundPayment: _grpc.UnaryUnaryMultiCallable[_payments_pb2.RefundPaymentRequest, _payments_pb2.RefundPaymentResponse]
     """Gives all or part of a payment back. Parts may not add up to more than the payment.
 
-    NOT_FOUND: PAYMENT_NOT_FOUND. ALREADY_EXISTS: IDEMPOTENCY_KEY_REUSED.
-    ABORTED: IDEMPOTENCY_KEY_IN_USE.
-    FAILED_PRECONDITION: PAYMENT_NOT_REFUNDABLE, REFUND_EXCEEDS_PAYMENT, CURRENCY_MISMATCH.
+    The idempotency key is reserved and answered as in CreatePayment.
+
+    INVALID_ARGUMENT: INVALID_REQUEST, UNKNOWN_CURRENCY, CARD_NUMBER_REFUSED.
+    NOT_FOUND: PAYMENT_NOT_FOUND, also when it is not the user's to refund.
+    ALREADY_EXISTS: IDEMPOTENCY_KEY_REUSED. ABORTED: IDEMPOTENCY_KEY_IN_USE.
+    FAILED_PRECONDITION: PAYMENT_NOT_REFUNDABLE, with `failure_code` when it is
+    the provider that refuses; REFUND_EXCEEDS_PAYMENT, also counting refunds
+    that still run; CURRENCY_MISMATCH.
+    UNAVAILABLE: PROVIDER_UNAVAILABLE, LEDGER_UNAVAILABLE, as in CreatePayment.
     """
 
 @_typing.type_check_only
@@ -94,9 +103,12 @@ class PaymentsServiceAsyncStub(PaymentsServiceStub):
     ABORTED: IDEMPOTENCY_KEY_IN_USE, the first call still runs; a
     google.rpc.RetryInfo says when to try again.
     FAILED_PRECONDITION: PAYMENT_DECLINED with `decline_code`, CURRENCY_MISMATCH.
-    NOT_FOUND: ACCOUNT_NOT_FOUND, the merchant account; LINK_NOT_FOUND.
+    NOT_FOUND: ACCOUNT_NOT_FOUND, the merchant account; LINK_NOT_FOUND, also
+    when the link is not the user's own or not verified.
     PERMISSION_DENIED: AMOUNT_OVER_LIMIT and other policy reasons.
-    UNAVAILABLE: PROVIDER_UNAVAILABLE, LEDGER_UNAVAILABLE: the payment is pending and will be finished.
+    UNAVAILABLE: PROVIDER_UNAVAILABLE, LEDGER_UNAVAILABLE: the outcome is not
+    known yet. What was begun is pending and will be finished; the same call
+    again, with the same idempotency key, gets its answer.
     """
     GetPayment: _aio.UnaryUnaryMultiCallable[_payments_pb2.GetPaymentRequest, _payments_pb2.GetPaymentResponse]  # type: ignore[assignment]
     """One payment.
@@ -112,9 +124,15 @@ class PaymentsServiceAsyncStub(PaymentsServiceStub):
     RefundPayment: _aio.UnaryUnaryMultiCallable[_payments_pb2.RefundPaymentRequest, _payments_pb2.RefundPaymentResponse]  # type: ignore[assignment]
     """Gives all or part of a payment back. Parts may not add up to more than the payment.
 
-    NOT_FOUND: PAYMENT_NOT_FOUND. ALREADY_EXISTS: IDEMPOTENCY_KEY_REUSED.
-    ABORTED: IDEMPOTENCY_KEY_IN_USE.
-    FAILED_PRECONDITION: PAYMENT_NOT_REFUNDABLE, REFUND_EXCEEDS_PAYMENT, CURRENCY_MISMATCH.
+    The idempotency key is reserved and answered as in CreatePayment.
+
+    INVALID_ARGUMENT: INVALID_REQUEST, UNKNOWN_CURRENCY, CARD_NUMBER_REFUSED.
+    NOT_FOUND: PAYMENT_NOT_FOUND, also when it is not the user's to refund.
+    ALREADY_EXISTS: IDEMPOTENCY_KEY_REUSED. ABORTED: IDEMPOTENCY_KEY_IN_USE.
+    FAILED_PRECONDITION: PAYMENT_NOT_REFUNDABLE, with `failure_code` when it is
+    the provider that refuses; REFUND_EXCEEDS_PAYMENT, also counting refunds
+    that still run; CURRENCY_MISMATCH.
+    UNAVAILABLE: PROVIDER_UNAVAILABLE, LEDGER_UNAVAILABLE, as in CreatePayment.
     """
 
 class PaymentsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -141,9 +159,12 @@ class PaymentsServiceServicer(metaclass=_abc_1.ABCMeta):
         ABORTED: IDEMPOTENCY_KEY_IN_USE, the first call still runs; a
         google.rpc.RetryInfo says when to try again.
         FAILED_PRECONDITION: PAYMENT_DECLINED with `decline_code`, CURRENCY_MISMATCH.
-        NOT_FOUND: ACCOUNT_NOT_FOUND, the merchant account; LINK_NOT_FOUND.
+        NOT_FOUND: ACCOUNT_NOT_FOUND, the merchant account; LINK_NOT_FOUND, also
+        when the link is not the user's own or not verified.
         PERMISSION_DENIED: AMOUNT_OVER_LIMIT and other policy reasons.
-        UNAVAILABLE: PROVIDER_UNAVAILABLE, LEDGER_UNAVAILABLE: the payment is pending and will be finished.
+        UNAVAILABLE: PROVIDER_UNAVAILABLE, LEDGER_UNAVAILABLE: the outcome is not
+        known yet. What was begun is pending and will be finished; the same call
+        again, with the same idempotency key, gets its answer.
         """
 
     @_abc_1.abstractmethod
@@ -177,9 +198,15 @@ class PaymentsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_payments_pb2.RefundPaymentResponse, _abc.Awaitable[_payments_pb2.RefundPaymentResponse]]:
         """Gives all or part of a payment back. Parts may not add up to more than the payment.
 
-        NOT_FOUND: PAYMENT_NOT_FOUND. ALREADY_EXISTS: IDEMPOTENCY_KEY_REUSED.
-        ABORTED: IDEMPOTENCY_KEY_IN_USE.
-        FAILED_PRECONDITION: PAYMENT_NOT_REFUNDABLE, REFUND_EXCEEDS_PAYMENT, CURRENCY_MISMATCH.
+        The idempotency key is reserved and answered as in CreatePayment.
+
+        INVALID_ARGUMENT: INVALID_REQUEST, UNKNOWN_CURRENCY, CARD_NUMBER_REFUSED.
+        NOT_FOUND: PAYMENT_NOT_FOUND, also when it is not the user's to refund.
+        ALREADY_EXISTS: IDEMPOTENCY_KEY_REUSED. ABORTED: IDEMPOTENCY_KEY_IN_USE.
+        FAILED_PRECONDITION: PAYMENT_NOT_REFUNDABLE, with `failure_code` when it is
+        the provider that refuses; REFUND_EXCEEDS_PAYMENT, also counting refunds
+        that still run; CURRENCY_MISMATCH.
+        UNAVAILABLE: PROVIDER_UNAVAILABLE, LEDGER_UNAVAILABLE, as in CreatePayment.
         """
 
 def add_PaymentsServiceServicer_to_server(servicer: PaymentsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
