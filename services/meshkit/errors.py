@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -32,8 +32,6 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 REASON_KEY = "x-paymesh-reason"
-
-_CODE_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class MeshError(Exception):
@@ -159,8 +157,6 @@ class UpstreamError(MeshError):
     callee's; the reason is empty when the callee gave none. To let it through to
     one's own caller unchanged, raise it; to say something else, catch it.
     """
-
-    is_mesh_error: ClassVar[bool] = True
 
 
 def from_rpc(error: grpc.aio.AioRpcError | grpc.RpcError) -> UpstreamError:

@@ -33,8 +33,8 @@ def egress_client(
 ) -> httpx.AsyncClient:
     """Return a client for `host`, such as `api.cards.test`; close it by `on_stop=[client.aclose]`.
 
-    Follows no redirects, keeps no cookies from the environment's proxies, and
-    reads at most 1 MiB of a response. Failures are httpx.TransportError, of which
+    Follows no redirects, ignores the environment's proxies, and reads at most
+    1 MiB of a response. Failures are httpx.TransportError, of which
     httpx.TimeoutException means: unknown whether it was carried out.
     Raises ConfigError when the workload has no egress listener.
     """
