@@ -249,3 +249,38 @@ def test_a_port_in_use_is_a_sentence(tmp_path: Path, free_port: int) -> None:
     finally:
         first.kill()
         first.communicate()
+
+
+async def test_without_a_watch_new_bundles_are_found_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system that watches no more files makes the server slower, not deaf."""
+
+    async def refuse(*_: object, **__: object) -> AsyncIterator[None]:
+        raise OSError("too many watches")
+        yield
+
+    monkeypatch.setattr(server.watchfiles, "awatch", refuse)
+    publish(tmp_path, b"one")
+    application = server.BundleServer(tmp_path, DIGESTS).application()
+    async with TestClient(TestServer(application)) as client:
+        publish(tmp_path, b"two")
+        end = time.monotonic() + 10
+        while await (await client.get(PATH, headers=AUTHORIZED)).read() != b"two":
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("missing", ["tokens", "directory"])
+def test_what_is_missing_is_a_sentence(
+    tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    """Without its tokens or its directory the program does not start."""
+    (tmp_path / "tokens").write_text(DIGESTS[1].hex())
+    arguments = {"--directory": tmp_path, "--tokens": tmp_path / "tokens", "--port": free_port}
+    arguments[f"--{missing}"] = tmp_path / "nothing"
+    flags = [str(word) for pair in arguments.items() for word in pair]
+    assert server.main(flags) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("bundle server: ")
+    assert len(errors.splitlines()) == 1

@@ -31,6 +31,7 @@ from paymesh.runtime.files import write_file
 
 DEBOUNCE_MS = 60
 _STEP_MS = 10
+_FIRST_LOOK_MS = 1000
 _CHECK_SECONDS = 20
 _LONGEST_PROBLEM = 4000
 _SUFFIXES = (".rego", ".yaml", ".binpb")
@@ -115,15 +116,21 @@ async def watch(settings: Settings, stop: asyncio.Event | None = None) -> None:
     An edit is picked up DEBOUNCE_MS after its first write at the latest; one
     that comes while another is being published is published after it.
     """
-    async for _ in watchfiles.awatch(
+    changes = watchfiles.awatch(
         settings.policies,
         watch_filter=lambda _, path: path.endswith(_SUFFIXES),
         debounce=DEBOUNCE_MS,
         step=_STEP_MS,
+        rust_timeout=_FIRST_LOOK_MS,
+        yield_on_timeout=True,
         stop_event=stop,
-        recursive=True,
-    ):
-        await publish_once(settings)
+    )
+    # The first look is for what was edited before the watch stood.
+    has_looked = False
+    async for edits in changes:
+        if edits or not has_looked:
+            await publish_once(settings)
+            has_looked = True
 
 
 def read_status(status_file: Path) -> Status | None:

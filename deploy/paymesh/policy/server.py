@@ -32,6 +32,7 @@ LONGEST_WAIT_SECONDS = 60
 MAX_WAITING = 256
 _DEBOUNCE_MS = 20
 _STEP_MS = 5
+_LOOK_MS = 500
 _SHUTDOWN_SECONDS = 2.0
 _WAIT = re.compile(r"(?:^|[;,\s])wait=(\d{1,5})(?:$|[;,\s])")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -149,19 +150,25 @@ class BundleServer:
         await task
 
     async def _reload(self, stop: asyncio.Event) -> None:
-        changes = watchfiles.awatch(
-            self._path.parent,
-            watch_filter=lambda _, path: path.endswith(FILE_NAME),
-            debounce=_DEBOUNCE_MS,
-            step=_STEP_MS,
-            rust_timeout=500,
-            yield_on_timeout=True,
-            stop_event=stop,
-            recursive=False,
-        )
-        # Also without an event: between the first load and the watch there is a gap.
-        async for _ in changes:
+        while not stop.is_set():
+            changes = watchfiles.awatch(
+                self._path.parent,
+                watch_filter=lambda _, path: path.endswith(FILE_NAME),
+                debounce=_DEBOUNCE_MS,
+                step=_STEP_MS,
+                rust_timeout=_LOOK_MS,
+                yield_on_timeout=True,
+                stop_event=stop,
+                recursive=False,
+            )
+            # Also without an event: between the first load and the watch there is a gap.
+            with contextlib.suppress(OSError, RuntimeError):
+                async for _ in changes:
+                    self._load()
+            # The system watches no more files for this user, say: look now and then.
             self._load()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _LOOK_MS / 1000)
 
     async def _wake(self, _: web.Application) -> None:
         self._closing = True
@@ -209,6 +216,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     try:
         tokens = read_tokens(parsed.tokens)
+        if not parsed.directory.is_dir():
+            raise NotADirectoryError(f"{parsed.directory} is no directory")
         asyncio.run(serve(parsed.directory, tokens, parsed.address, parsed.port))
     except (OSError, TokensError) as error:
         sys.stderr.write(f"bundle server: {error}\n")
