@@ -63,7 +63,7 @@ class Catalogue:
         files = descriptor_pb2.FileDescriptorSet.FromString(descriptors)
         self._pool = descriptor_pool.DescriptorPool()
         for file in files.file:
-            self._pool.Add(file)  # type: ignore[no-untyped-call]
+            self._pool.Add(file)
         self._services = [
             f"{file.package}.{service.name}" for file in files.file for service in file.service
         ]
@@ -136,19 +136,23 @@ def invoke(
         response_deserializer=reply_class.FromString,
     )
     try:
-        reply = call(request, timeout=timeout_seconds, metadata=list(metadata))
+        reply = call(request, timeout=timeout_seconds, metadata=tuple(metadata))
     except grpc.RpcError as error:
         return refusal(error)
     body = json.loads(json_format.MessageToJson(reply, preserving_proto_field_name=True))
     return Reply("OK", body, "", None, None, {}, None)
 
 
-def refusal(error: grpc.RpcError) -> Reply:
-    """The machine-readable part of a failed call: ErrorInfo, or else Paymesh's headers."""
+def refusal(error: Any) -> Reply:
+    """The machine-readable part of a failed call: ErrorInfo, or else Paymesh's headers.
+
+    Args:
+        error: a grpc.RpcError that is a grpc.Call too, as every one from a channel is.
+    """
     code = error.code().name
     metadata: dict[str, Any] = {}
     for source in (error.initial_metadata(), error.trailing_metadata()):
-        metadata.update(dict(source or ()))
+        metadata.update((key, value) for key, value in source or ())
     reason = metadata.get("x-paymesh-reason")
     details: dict[str, str] = {}
     retry: float | None = None

@@ -1,7 +1,7 @@
-"""`deploy/mesh.yaml` and the grants, parsed into types.
+"""`deploy/mesh.yaml`, parsed into types.
 
-Everything that is generated or started is derived from the two objects here;
-nothing else reads the files.
+Everything that is generated or started is derived from this and the grants
+(`paymesh.grants`); nothing else reads the files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from paymesh.errors import ConfigError
 Kind = Literal["gateway", "service", "job"]
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,40}[a-z0-9])?")
-_RPC = re.compile(r"/[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*\.[A-Z][A-Za-z0-9]*/[A-Z][A-Za-z0-9]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,44 +143,6 @@ class Mesh:
         return next((w for w in self.services() if w.rpc_service == rpc_service), None)
 
 
-@dataclasses.dataclass(frozen=True)
-class Grant:
-    """One line of `policies/paymesh/grants/data.yaml`."""
-
-    id: str
-    caller: str
-    rpc: str
-    conditions: tuple[str, ...]
-    why: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Grants:
-    """The reviewers' file: what is granted and what is closed on purpose."""
-
-    grants: tuple[Grant, ...]
-    closed: Mapping[str, str]
-
-    def callees(self, mesh: Mesh, caller: str) -> list[str]:
-        """Workloads that `caller` has at least one grant to call, sorted."""
-        return sorted({name for name, callers in self.edges(mesh).items() if caller in callers})
-
-    def callers(self, mesh: Mesh, callee: str) -> list[str]:
-        """Workloads with at least one grant to call `callee`, sorted."""
-        return sorted(self.edges(mesh)[callee])
-
-    def edges(self, mesh: Mesh) -> dict[str, set[str]]:
-        """Callee → callers. Health belongs to no one service: its callers may
-        ask every service that they may call anyway.
-        """
-        edges: dict[str, set[str]] = {workload.name: set() for workload in mesh.services()}
-        for grant in self.grants:
-            callee = mesh.service_of(grant.rpc)
-            if callee is not None:
-                edges[callee.name].add(grant.caller)
-        return edges
-
-
 def repository_root() -> Path:
     """The checkout that this code runs from.
 
@@ -207,42 +168,11 @@ def load_mesh(root: Path | None = None, *, port_offset: int | None = None) -> Me
     """
     path = (root or repository_root()) / "deploy" / "mesh.yaml"
     offset = _port_offset() if port_offset is None else port_offset
-    raw = _read(path)
+    raw = read_yaml(path)
     try:
         return _mesh(raw, offset)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
-
-
-def load_grants(root: Path | None = None) -> Grants:
-    """Reads `policies/paymesh/grants/data.yaml` below `root`.
-
-    Raises:
-        ConfigError: a field is missing, an id stands twice, an RPC is malformed
-            or both granted and closed.
-    """
-    path = (root or repository_root()) / "policies" / "paymesh" / "grants" / "data.yaml"
-    raw = _read(path)
-    try:
-        grants = tuple(
-            Grant(g["id"], g["caller"], g["rpc"], tuple(g["conditions"]), g["why"])
-            for g in raw["grants"]
-        )
-        closed = {line["rpc"]: line["why"] for line in raw["closed"]}
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
-    ids = [grant.id for grant in grants]
-    for problem in (
-        *(f"grant id {i!r} stands twice" for i in ids if ids.count(i) > 1),
-        *(f"{rpc!r} is not /package.Service/Method" for rpc in _rpcs(grants, closed)),
-        *(f"{g.rpc} is granted by {g.id} and closed" for g in grants if g.rpc in closed),
-    ):
-        raise ConfigError(f"{path}: {problem}")
-    return Grants(grants, closed)
-
-
-def _rpcs(grants: tuple[Grant, ...], closed: Mapping[str, str]) -> list[str]:
-    return [rpc for rpc in (*(g.rpc for g in grants), *closed) if not _RPC.fullmatch(rpc)]
 
 
 def _port_offset() -> int:
@@ -252,7 +182,12 @@ def _port_offset() -> int:
     return int(text)
 
 
-def _read(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
+    """The contents of a YAML file.
+
+    Raises:
+        ConfigError: it cannot be read, or is no YAML.
+    """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:

@@ -20,7 +20,8 @@ from google.protobuf import json_format, message_factory
 from e2e.world import World
 from paymesh import dial, users
 from paymesh.calls import refusal
-from paymesh.mesh import load_grants, load_mesh, repository_root
+from paymesh.grants import load_grants
+from paymesh.mesh import load_mesh, repository_root
 from paymesh.policy import coverage
 from policy import table
 

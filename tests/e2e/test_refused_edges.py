@@ -18,7 +18,8 @@ from e2e.world import World
 from paymesh import binaries, dial, users
 from paymesh.calls import Reply
 from paymesh.demo.refusals import forge
-from paymesh.mesh import load_grants, load_mesh
+from paymesh.grants import load_grants
+from paymesh.mesh import load_mesh
 
 _MESH = load_mesh(port_offset=0)
 _GRANTS = load_grants()

@@ -16,7 +16,8 @@ import grpc
 from paymesh import dial, users
 from paymesh.calls import Catalogue, Metadata, Reply, invoke
 from paymesh.cli.lifecycle import bring_down, bring_up
-from paymesh.mesh import Grants, Mesh, load_grants, load_mesh
+from paymesh.grants import Grants, load_grants
+from paymesh.mesh import Mesh, load_mesh
 from paymesh.paths import Paths, default_paths
 
 TENANT = "acme"

@@ -7,9 +7,12 @@ an official `opa`, which has to pass the same tests.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +23,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from paymesh import binaries
 from paymesh.mesh import Mesh, load_mesh, repository_root
 from paymesh.paths import default_paths
+from paymesh.policy import bundle, publisher
 from paymesh.policy.environment import environment
 from paymesh.runtime.issuer import jwk
 
 from . import live
+
+BUNDLE_TOKEN = "bundle-token"
 
 
 @pytest.fixture(scope="session")
@@ -88,3 +94,70 @@ def start_pdp(pdp: Path, tmp_path: Path, free_port: int) -> Iterator[live.StartP
             return running
 
         yield start
+
+
+@pytest.fixture
+def settings(
+    checkout: Path,
+    tmp_path: Path,
+    pdp: Path,
+    bundle_key: ec.EllipticCurvePrivateKey,
+    mesh_environment: dict[str, Any],
+) -> publisher.Settings:
+    """The copy of the checkout, published into an empty directory."""
+    (tmp_path / "bundles").mkdir()
+    return publisher.Settings(
+        root=checkout,
+        directory=tmp_path / "bundles",
+        key=bundle_key,
+        environment=mesh_environment,
+        pdp=pdp,
+        status_file=tmp_path / "policy.json",
+    )
+
+
+@pytest.fixture
+def bundle_port(settings: publisher.Settings, tmp_path: Path) -> Iterator[int]:
+    """A bundle server as the supervisor starts it, and its port."""
+    port = live.free_port()
+    digest = hashlib.sha256(BUNDLE_TOKEN.encode()).hexdigest()
+    (tmp_path / "tokens").write_text(f"{digest} ledger\n")
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            *("-m", "paymesh.policy.server", "--directory", settings.directory),
+            *("--port", str(port), "--tokens", tmp_path / "tokens"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(repository_root() / "deploy")},
+    )
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@pytest.fixture
+def pdp_config(bundle_port: int, bundle_key: ec.EllipticCurvePrivateKey) -> dict[str, Any]:
+    """The decision point's configuration, but for its plugins."""
+    return {
+        "services": {
+            "bundles": {
+                "url": f"http://127.0.0.1:{bundle_port}",
+                "credentials": {"bearer": {"token": BUNDLE_TOKEN}},
+            }
+        },
+        "bundles": {
+            "paymesh": {
+                "service": "bundles",
+                "resource": "bundles/paymesh.tar.gz",
+                "signing": {"keyid": bundle.KEY_ID},
+                "polling": {
+                    "long_polling_timeout_seconds": 10,
+                    "min_delay_seconds": 1,
+                    "max_delay_seconds": 1,
+                },
+            }
+        },
+        "keys": {bundle.KEY_ID: {"algorithm": "ES256", "key": live.public_pem(bundle_key)}},
+    }

@@ -29,6 +29,30 @@ def public_pem(key: ec.EllipticCurvePrivateKey) -> str:
     )
 
 
+HEALTH = "/grpc.health.v1.Health/Check"
+
+
+def document(caller: str, rpc: str) -> dict[str, Any]:
+    """The input of a call without a user."""
+    return {
+        "attributes": {
+            "source": {"principal": f"spiffe://paymesh.internal/ns/paymesh/sa/{caller}"},
+            "request": {
+                "http": {
+                    "method": "POST",
+                    "path": rpc,
+                    "headers": {"content-type": "application/grpc"},
+                }
+            },
+        },
+        "parsed_body": {},
+    }
+
+
+GRANTED = document("gateway", HEALTH)
+UNGRANTED = document("payments", HEALTH)
+
+
 class Pdp:
     """A running decision point and its REST API."""
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from paymesh.errors import ConfigError
-from paymesh.mesh import Grant, Grants, Mesh, load_grants, repository_root
+from paymesh.grants import Grant, Grants, load_grants
+from paymesh.mesh import Mesh, repository_root
 from paymesh.policy import coverage
 
 POLICIES = repository_root() / "policies"

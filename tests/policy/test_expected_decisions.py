@@ -12,7 +12,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from paymesh.mesh import Mesh, load_grants, repository_root
+from paymesh.grants import load_grants
+from paymesh.mesh import Mesh, repository_root
 from paymesh.policy import bundle, coverage
 from paymesh.policy.contents import contents
 from paymesh.runtime.issuer import jwk

@@ -9,33 +9,12 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from paymesh.errors import SetupError
 from paymesh.policy import bundle, publisher
-
-
-@pytest.fixture
-def settings(
-    checkout: Path,
-    tmp_path: Path,
-    pdp: Path,
-    bundle_key: ec.EllipticCurvePrivateKey,
-    mesh_environment: dict[str, Any],
-) -> publisher.Settings:
-    """The copy of the checkout, published into an empty directory."""
-    (tmp_path / "bundles").mkdir()
-    return publisher.Settings(
-        root=checkout,
-        directory=tmp_path / "bundles",
-        key=bundle_key,
-        environment=mesh_environment,
-        pdp=pdp,
-        status_file=tmp_path / "policy.json",
-    )
 
 
 def published(settings: publisher.Settings) -> bundle.Bundle:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from paymesh.checks.model import Context, Finding, Section
 
@@ -38,8 +40,10 @@ def check(context: Context) -> Iterator[Finding]:
         yield _no_other_database(workload.name, conninfo, others)
 
 
-def _connect(conninfo: str, **changed: str) -> psycopg.Connection[tuple[str]]:
-    return psycopg.connect(conninfo, connect_timeout=_TIMEOUT_SECONDS, autocommit=True, **changed)
+def _connect(conninfo: str, database: str | None = None) -> psycopg.Connection[Any]:
+    changed = {"dbname": database} if database else {}
+    wanted = make_conninfo(conninfo, connect_timeout=_TIMEOUT_SECONDS, **changed)
+    return psycopg.connect(wanted, autocommit=True)
 
 
 def _connects(name: str, conninfo: str) -> Finding:
@@ -54,7 +58,7 @@ def _connects(name: str, conninfo: str) -> Finding:
 
 def _no_more_than_needed(name: str, conninfo: str) -> Finding:
     title = f"{name}'s role cannot rewrite what it has written"
-    wanted = [(["DELETE", "TRUNCATE", "TRIGGER"], None)]
+    wanted: list[tuple[list[str], list[str] | None]] = [(["DELETE", "TRUNCATE", "TRIGGER"], None)]
     if name in _APPEND_ONLY:
         wanted.append((["UPDATE", "DELETE", "TRUNCATE"], list(_APPEND_ONLY[name])))
     found: list[str] = []
@@ -76,7 +80,7 @@ def _no_other_database(name: str, conninfo: str, others: list[str]) -> Finding:
     title = f"{name}'s role cannot enter another service's database"
     for other in others:
         try:
-            _connect(conninfo, dbname=other).close()
+            _connect(conninfo, other).close()
         except psycopg.Error:
             continue
         return _section.problem(

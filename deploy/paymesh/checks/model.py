@@ -6,7 +6,8 @@ import dataclasses
 import enum
 import os
 
-from paymesh.mesh import Grants, Mesh
+from paymesh.grants import Grants
+from paymesh.mesh import Mesh
 from paymesh.paths import Paths
 
 

@@ -10,7 +10,8 @@ import typer
 from paymesh import checks
 from paymesh.checks import Level
 from paymesh.cli.output import Format, console, print_json
-from paymesh.mesh import load_grants, load_mesh
+from paymesh.grants import load_grants
+from paymesh.mesh import load_mesh
 from paymesh.paths import default_paths
 
 _MARKS = {

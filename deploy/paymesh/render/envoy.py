@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from paymesh.mesh import Grants, Mesh, Workload
+from paymesh.grants import Grants
+from paymesh.mesh import Mesh, Workload
 from paymesh.render import clusters, listeners
 from paymesh.render.blocks import ADMIN_SOCKET, Block, Plan, extension, listening_pipe, seconds
 from paymesh.render.rpcs import Rpc

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from paymesh import protogen
-from paymesh.mesh import Grants, Mesh, load_grants, load_mesh
+from paymesh.grants import Grants, load_grants
+from paymesh.mesh import Mesh, load_mesh
 from paymesh.render import spire
 from paymesh.render.envoy import envoy_config
 from paymesh.render.rpcs import Rpc, rpcs_of

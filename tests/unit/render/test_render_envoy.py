@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from paymesh.mesh import Grant, Grants, load_grants, load_mesh, repository_root
+from paymesh.grants import Grant, Grants, load_grants
+from paymesh.mesh import load_mesh, repository_root
 from paymesh.render.blocks import Plan
 from paymesh.render.envoy import envoy_config
 from paymesh.render.replies import POLICY_ENGINE_UNAVAILABLE
