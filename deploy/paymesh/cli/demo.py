@@ -8,13 +8,15 @@ from typing import Annotated
 
 import rich.markup
 import typer
-from paymesh.cli.lifecycle import bring_down, bring_up, is_up
 
+from paymesh.cli.lifecycle import bring_down, bring_up, is_up
 from paymesh.cli.output import Format, console, print_json
 from paymesh.demo import payments, refusals
 from paymesh.demo.session import Line, Session
 from paymesh.mesh import load_mesh
 from paymesh.paths import default_paths
+
+_WIDTH = 72
 
 
 def register(app: typer.Typer) -> None:
@@ -40,14 +42,13 @@ def demo(
     if not was_up:
         bring_up(paths, mesh, quiet=not show)
     try:
-        with Session.open(paths, mesh) as session:
+        with Session.open(paths, mesh, _Printer() if show else _silent) as session:
             _run(session)
     finally:
         if not was_up and not keep:
             bring_down(paths, quiet=not show)
     wrong = [line for line in session.lines if not line.expected]
     if show:
-        _print(session.lines)
         _print_verdict(len(session.lines), wrong)
     else:
         print_json([vars(line) for line in session.lines])
@@ -86,16 +87,23 @@ def _check_balances(
         )
 
 
-def _print(lines: list[Line]) -> None:
-    step = ""
-    for line in lines:
-        if line.step != step:
-            step = line.step
-            console.print(f"\n[bold]{step}[/bold]")
+class _Printer:
+    """Prints each line as it comes about, below the heading of its step."""
+
+    def __init__(self) -> None:
+        self._step = ""
+
+    def __call__(self, line: Line) -> None:
+        if line.step != self._step:
+            self._step = line.step
+            console.print(f"\n[bold]{line.step}[/bold]")
         mark = "[green]✔[/green]" if line.expected else "[red]✗[/red]"
-        console.print(
-            f"  {mark} {rich.markup.escape(line.what):<66} {rich.markup.escape(line.outcome)}"
-        )
+        what, outcome = rich.markup.escape(line.what), rich.markup.escape(line.outcome)
+        console.print(f"  {mark} {what:<{_WIDTH}} {outcome}")
+
+
+def _silent(_: Line) -> None:
+    """For JSON, which is printed whole at the end."""
 
 
 def _print_verdict(count: int, wrong: list[Line]) -> None:

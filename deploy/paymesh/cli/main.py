@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
+# A refused handshake is an answer here, not something for gRPC's core to complain about.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 import typer
 
 from paymesh.cli import call, check, demo, lifecycle, setup, token

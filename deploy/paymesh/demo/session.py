@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -33,20 +33,29 @@ class Line:
 class Session:
     """One run of the demo against a running mesh."""
 
-    def __init__(self, paths: Paths, mesh: Mesh, channel: grpc.Channel) -> None:
+    def __init__(
+        self, paths: Paths, mesh: Mesh, channel: grpc.Channel, show: Callable[[Line], None]
+    ) -> None:
         self.paths = paths
         self.mesh = mesh
         self.run_id = uuid.uuid4().hex[:8]
         self.lines: list[Line] = []
         self._channel = channel
+        self._show = show
         self._catalogue = Catalogue.load()
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, paths: Paths, mesh: Mesh) -> Iterator[Session]:
-        """With one connection to the gateway, as a client would keep it."""
+    def open(cls, paths: Paths, mesh: Mesh, show: Callable[[Line], None]) -> Iterator[Session]:
+        """With one connection to the gateway, as a client would keep it.
+
+        Args:
+            paths: of a mesh that is up.
+            mesh: the same.
+            show: is given each line as it comes about.
+        """
         with dial.gateway(paths, mesh) as channel:
-            yield cls(paths, mesh, channel)
+            yield cls(paths, mesh, channel, show)
 
     def call(self, user: str, rpc: str, request: dict[str, Any]) -> Reply:
         """As an end user, through the gateway."""
@@ -73,7 +82,9 @@ class Session:
 
     def report(self, step: str, what: str, outcome: str, *, expected: bool) -> None:
         """Adds a line."""
-        self.lines.append(Line(step, what, outcome, expected))
+        line = Line(step, what, outcome, expected)
+        self.lines.append(line)
+        self._show(line)
 
     def request_id(self, name: str) -> str:
         """The same UUID in every run: accounts are opened once."""
