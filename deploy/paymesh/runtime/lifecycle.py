@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from paymesh.errors import ConfigError, StartError
@@ -39,10 +39,19 @@ def running(paths: Paths) -> MeshStatus | None:
     return found if found and found.is_alive() and found.state != "down" else None
 
 
-def start(paths: Paths, progress: Progress) -> MeshStatus:
+def start(
+    paths: Paths,
+    progress: Progress,
+    program: Sequence[str] = ("-m", "paymesh.runtime.supervisor"),
+) -> MeshStatus:
     """Starts a supervisor and returns when the mesh is ready; one that runs is waited for.
 
     An interrupt ends what this call has started.
+
+    Args:
+        paths: of the home.
+        progress: called with the status again and again.
+        program: the supervisor, as arguments of the interpreter.
 
     Raises:
         StartError: one sentence, with the end of the log of the process to blame.
@@ -54,7 +63,7 @@ def start(paths: Paths, progress: Progress) -> MeshStatus:
     pid = None
     if found is None or found.state == "failed":
         mirror.open_directory(paths.home)
-        pid = _spawn(paths)
+        pid = _spawn(paths, program)
     try:
         return _wait_up(paths, pid, progress)
     except BaseException:
@@ -104,7 +113,7 @@ def purge(paths: Paths) -> None:
         raise ConfigError(f"{paths.home} could not be removed entirely")
 
 
-def _spawn(paths: Paths) -> int:
+def _spawn(paths: Paths, program: Sequence[str]) -> int:
     """A supervisor in a session of its own, its output in its log."""
     log = paths.log("supervisor")
     log.parent.mkdir(mode=0o700, exist_ok=True)
@@ -124,7 +133,7 @@ def _spawn(paths: Paths) -> int:
     output = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", "paymesh.runtime.supervisor"],
+        [sys.executable, *program],
         launch.minimal_environment(paths.home, environment),
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,16 @@ class RefusedError(Exception):
 class Requests:
     """Answers JSON lines; see `paymesh.runtime.control` for what they mean."""
 
-    def __init__(self, processes: Mapping[str, Process]) -> None:
+    def __init__(
+        self, processes: Mapping[str, Process], flush: Callable[[], None] = lambda: None
+    ) -> None:
+        """Args:
+        processes: by name.
+        flush: writes the status file; called before each answer, so that whoever got
+            one and looks there finds what it says.
+        """
         self._processes = processes
+        self._flush = flush
 
     async def listen(self, socket: Path) -> asyncio.Server:
         """Opens the socket, which must not exist, with mode 0600 from the start."""
@@ -44,8 +52,10 @@ class Requests:
             reply = await self._answer(line)
             writer.write(json.dumps(reply).encode() + b"\n")
             await writer.drain()
-        except (OSError, ValueError):
-            pass  # the client went away, or its line has no end: nobody waits for an answer
+        except (OSError, ValueError, asyncio.CancelledError):
+            # The client went away, its line has no end, or the supervisor ends: in no
+            # case is there anybody to tell.
+            pass
         finally:
             writer.close()
 
@@ -53,6 +63,7 @@ class Requests:
         try:
             fields = json.loads(line)
             await self._carry_out(fields)
+            self._flush()
         except RefusedError as error:
             return {"ok": False, "error": str(error)}
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -22,6 +22,7 @@ from paymesh.mesh import Mesh, load_mesh
 from paymesh.paths import Paths, default_paths
 from paymesh.runtime import graph, identity, launch, logs, ports, status
 from paymesh.runtime.accounts import Accounts, load_accounts
+from paymesh.runtime.backoff import Backoff
 from paymesh.runtime.identity import identify
 from paymesh.runtime.postgres import data_major
 from paymesh.runtime.process import Process
@@ -31,6 +32,7 @@ from paymesh.runtime.requests import Requests
 from paymesh.runtime.workspace import Workspace
 
 ALREADY_RUNNING = 3
+_STEP_ATTEMPTS = 4
 _LEFTOVER_SECONDS = 10.0
 _ROTATE_SECONDS = 5.0
 _STATUS_SECONDS = 0.05
@@ -39,7 +41,10 @@ _STATUS_SECONDS = 0.05
 class Supervisor:
     """Everything of one home, from start to stop."""
 
-    def __init__(self, paths: Paths, mesh: Mesh, accounts: Accounts) -> None:
+    def __init__(
+        self, paths: Paths, mesh: Mesh, accounts: Accounts, table: type[Table] = Table
+    ) -> None:
+        self._table = table
         self._paths = paths
         self._mesh = mesh
         self._accounts = accounts
@@ -54,6 +59,7 @@ class Supervisor:
         )
         self._processes: dict[str, Process] = {}
         self._order: list[list[str]] = []
+        self._steps_left: set[str] = set()
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -62,6 +68,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stopping.set)
+        # Before the first status of this run replaces the only record of them.
+        _end_leftovers(self._paths)
         status.write(self._paths, self._status)
         failure: PaymeshError | None = None
         try:
@@ -79,7 +87,6 @@ class Supervisor:
 
     def _prepare(self) -> Table:
         """What needs no process: directories, keys, copies, free ports."""
-        _end_leftovers(self._paths)
         workspace = Workspace(self._paths, self._mesh, self._accounts)
         workspace.prepare()
         programs = load_programs(
@@ -90,10 +97,11 @@ class Supervisor:
         )
         self._status.sources = programs.python.services.parent.name
         ports.require_free(self._mesh.address, ports.needed(self._mesh), self._mesh.port_offset)
-        return Table(workspace, programs, os.environ)
+        return self._table(workspace, programs, os.environ)
 
     async def _supervise(self, table: Table) -> None:
         steps = {step.name: step for step in table.steps()}
+        self._steps_left = set(steps)
         for spec in table.processes():
             self._processes[spec.name] = Process(
                 spec, self._paths.log(spec.name), self._changed.set
@@ -104,7 +112,7 @@ class Supervisor:
         self._order = graph.levels(after)
         done = {name: asyncio.Event() for name in steps}
         done |= {name: process.is_ready for name, process in self._processes.items()}
-        server = await Requests(self._processes).listen(self._paths.control_socket)
+        server = await Requests(self._processes, self._flush).listen(self._paths.control_socket)
         work = [
             *(self._run_step(step, done) for step in steps.values()),
             *(self._run_process(process, done) for process in self._processes.values()),
@@ -122,11 +130,27 @@ class Supervisor:
             server.close()
 
     async def _run_step(self, step: graph.Step, done: dict[str, asyncio.Event]) -> None:
-        for name in step.after:
-            await done[name].wait()
-        began = time.monotonic()
-        await step.action()
+        """Once, but tried again when what it needs died meanwhile.
+
+        Raises:
+            StartError: it failed each time.
+        """
+        backoff = Backoff()
+        for attempt in range(1, _STEP_ATTEMPTS + 1):
+            for name in step.after:
+                await done[name].wait()
+            began = time.monotonic()
+            try:
+                await step.action()
+                break
+            except StartError as error:
+                if attempt == _STEP_ATTEMPTS:
+                    raise
+                _say(f"step {step.name}, attempt {attempt}: {error}")
+            await asyncio.sleep(backoff.after(0))
         _say(f"step {step.name}: {time.monotonic() - began:.2f} s")
+        self._steps_left.discard(step.name)
+        self._changed.set()
         done[step.name].set()
 
     async def _run_process(self, process: Process, done: dict[str, asyncio.Event]) -> None:
@@ -137,19 +161,24 @@ class Supervisor:
     async def _write_status(self) -> None:
         """After each change, but not more often than a person could see."""
         while True:
-            states = {process.status.state for process in self._processes.values()}
-            if states == {"ready"}:
-                if self._status.ready_after_seconds is None:
-                    seconds = time.monotonic() - self._started
-                    self._status.ready_after_seconds = round(seconds, 2)
-                    _say(f"ready after {seconds:.2f} s")
-                self._status.state, self._status.step = "ready", None
-            elif self._status.ready_after_seconds is not None:
-                self._status.state = "degraded"
             self._changed.clear()
-            status.write(self._paths, self._status)
+            self._flush()
             await self._changed.wait()
             await asyncio.sleep(_STATUS_SECONDS)
+
+    def _flush(self) -> None:
+        """Writes the status as it is now."""
+        states = {process.status.state for process in self._processes.values()}
+        is_up = self._status.state in {"starting", "ready", "degraded"}
+        if is_up and states == {"ready"} and not self._steps_left:
+            if self._status.ready_after_seconds is None:
+                seconds = time.monotonic() - self._started
+                self._status.ready_after_seconds = round(seconds, 2)
+                _say(f"ready after {seconds:.2f} s")
+            self._status.state, self._status.step = "ready", None
+        elif self._status.state == "ready":
+            self._status.state = "degraded"
+        status.write(self._paths, self._status)
 
     async def _limit_logs(self) -> None:
         while True:
@@ -225,8 +254,11 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def main() -> int:
-    """Exit codes: 0 stopped on request, 1 could not start, 3 another one runs."""
+def main(table: type[Table] = Table) -> int:
+    """Runs the processes of `table`.
+
+    Exit codes: 0 stopped on request, 1 could not start, 3 another one runs.
+    """
     os.umask(0o077)
     paths = default_paths()
     lock = _lock(paths)
@@ -248,7 +280,7 @@ def main() -> int:
             status.write(paths, failed)
             return 1
         launch.limit_resources()
-        return asyncio.run(Supervisor(paths, mesh, accounts).run())
+        return asyncio.run(Supervisor(paths, mesh, accounts, table).run())
 
 
 if __name__ == "__main__":
