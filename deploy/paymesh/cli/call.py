@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from paymesh import dial
-from paymesh.calls import Catalogue, invoke
 from paymesh.cli.output import print_json
 from paymesh.errors import ConfigError
 from paymesh.mesh import load_mesh
@@ -37,6 +35,9 @@ def call(
     With --as and --user both, the workload passes on the user's token, as a service
     does for the call that it is working on.
     """
+    from paymesh import dial
+    from paymesh.calls import Catalogue, invoke
+
     if workload is None and user is None:
         raise ConfigError("say who calls: --as WORKLOAD or --user NAME")
     paths, mesh = default_paths(), load_mesh()

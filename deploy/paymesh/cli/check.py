@@ -7,17 +7,15 @@ from typing import Annotated
 import rich.markup
 import typer
 
-from paymesh import checks
-from paymesh.checks import Level
 from paymesh.cli.output import Format, console, print_json
 from paymesh.grants import load_grants
 from paymesh.mesh import load_mesh
 from paymesh.paths import default_paths
 
 _MARKS = {
-    Level.OK: "[green]✔[/green]",
-    Level.WARNING: "[yellow]‼[/yellow]",
-    Level.PROBLEM: "[red]✗[/red]",
+    "ok": "[green]✔[/green]",
+    "warning": "[yellow]‼[/yellow]",
+    "problem": "[red]✗[/red]",
 }
 
 
@@ -37,6 +35,9 @@ def check(
     A warning says that something works and is weaker than it could be; it does
     not change the exit code.
     """
+    from paymesh import checks
+    from paymesh.checks import Level
+
     context = checks.Context(default_paths(), load_mesh(), load_grants())
     found = []
     section = ""

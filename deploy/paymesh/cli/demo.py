@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import rich.markup
 import typer
 
 from paymesh.cli.lifecycle import bring_down, bring_up, is_up
 from paymesh.cli.output import Format, console, print_json
-from paymesh.demo import payments, refusals
-from paymesh.demo.session import Line, Session
 from paymesh.mesh import load_mesh
 from paymesh.paths import default_paths
+
+if TYPE_CHECKING:
+    from paymesh.demo.session import Line, Session
 
 _WIDTH = 72
 
@@ -36,6 +37,8 @@ def demo(
     Exits with 0 only if every single thing came out as expected. A mesh that was
     up before stays up; one that the demo started is stopped again, unless --keep.
     """
+    from paymesh.demo.session import Session
+
     paths, mesh = default_paths(), load_mesh()
     show = output is Format.TABLE
     was_up = is_up(paths)
@@ -57,6 +60,8 @@ def demo(
 
 
 def _run(session: Session) -> None:
+    from paymesh.demo import payments, refusals
+
     accounts = payments.open_accounts(session)
     before = session.balances()
     paid = payments.send_all(session, accounts)

@@ -66,7 +66,7 @@ def render(
     ] = False,
 ) -> None:
     """Write everything that is generated from deploy/mesh.yaml, the grants and the protos."""
-    from paymesh.render import stale, write  # noqa: PLC0415 — only these commands need protoc
+    from paymesh.render import stale, write
 
     root = repository_root()
     if not check:

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from paymesh import users
 from paymesh.cli.output import Format, print_json
 from paymesh.mesh import load_mesh
 from paymesh.paths import default_paths
@@ -29,6 +28,8 @@ def token(
     ] = Format.TABLE,
 ) -> None:
     """Print a signed token for an end user, to put after `authorization: Bearer`."""
+    from paymesh import users
+
     paths, mesh = default_paths(), load_mesh()
     claims = users.claims(mesh, users.find(mesh, name), ttl_seconds=ttl)
     signed = users.sign(paths, claims)

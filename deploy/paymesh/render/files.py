@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from paymesh import protogen
 from paymesh.grants import Grants, load_grants
 from paymesh.mesh import Mesh, load_mesh
 from paymesh.render import spire
@@ -81,6 +80,8 @@ def _present(root: Path) -> set[Path]:
 def _protobuf(root: Path) -> dict[Path, bytes]:
     with tempfile.TemporaryDirectory() as name:
         code, descriptors = Path(name) / "code", Path(name) / "descriptors.binpb"
+        from paymesh import protogen  # noqa: PLC0415 — protoc and its libraries take a while
+
         protogen.generate(root / "protos", code, descriptors)
         files = {
             _CODE / path.relative_to(code): path.read_bytes()
