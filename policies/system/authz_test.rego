@@ -19,6 +19,7 @@ answer(request) := allow if {
 
 test_the_owner_may_ask_the_one_question_and_for_health if {
 	answer(question) == true
+	answer(object.union(question, {"params": {"provenance": ["true"]}})) == true
 	answer(health) == true
 }
 
@@ -27,6 +28,7 @@ test_everything_else_is_closed_to_the_owner[request] if {
 		object.union(question, {"method": "GET"}),
 		object.union(question, {"method": "PUT"}),
 		object.union(question, {"params": {"explain": ["full"]}}),
+		object.union(question, {"params": {"explain": ["full"], "provenance": ["true"]}}),
 		object.remove(question, ["params"]),
 		object.union(question, {"path": ["v0", "data", "paymesh", "objects", "decision"]}),
 		object.union(question, {"path": ["v1", "data", "paymesh", "objects"]}),

@@ -50,7 +50,7 @@ def _decision_point(
     try:
         status, _ = _ask(context, workload, "GET", "/health?plugins&bundles", token)
         stranger, _ = _ask(context, workload, "POST", _QUESTION, None)
-        _, answer = _ask(context, workload, "POST", _QUESTION, token)
+        _, answer = _ask(context, workload, "POST", f"{_QUESTION}?provenance", token)
     except (OSError, http.client.HTTPException) as error:
         yield _section.problem(f"{workload.name}'s decision point answers", str(error), log)
         return
