@@ -31,7 +31,7 @@ from paymesh.policy.contents import Files, contents, digest
 from paymesh.runtime.files import write_file
 
 DEBOUNCE_MS = 60
-_STEP_MS = 10
+_STEP_MS = 50
 _FIRST_LOOK_MS = 1000
 _CHECK_SECONDS = 20
 _LONGEST_PROBLEM = 4000

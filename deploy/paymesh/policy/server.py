@@ -31,7 +31,7 @@ MAX_BUNDLE_BYTES = 8 << 20
 LONGEST_WAIT_SECONDS = 60
 MAX_WAITING = 256
 _DEBOUNCE_MS = 20
-_STEP_MS = 5
+_STEP_MS = 25
 _LOOK_MS = 500
 _SHUTDOWN_SECONDS = 2.0
 _WAIT = re.compile(r"(?:^|[;,\s])wait=(\d{1,5})(?:$|[;,\s])")
