@@ -81,17 +81,21 @@ func (d *Decision) Meta(name string) string {
 	return d.Metadata.GetFields()[name].GetStringValue()
 }
 
-// MetaValue is a value of dynamic_metadata as the policy gave it, or nil.
-func (d *Decision) MetaValue(name string) ast.Value {
+// User is what the policy verified about the end user: "user" of the decision, or
+// of its dynamic_metadata; nil if there is none.
+func (d *Decision) User() ast.Value {
 	object, ok := d.Value.(ast.Object)
 	if !ok {
 		return nil
 	}
-	metadata, ok := lookup(object, "dynamic_metadata").(ast.Object)
-	if !ok {
+	user := lookup(object, "user")
+	if metadata, ok := lookup(object, "dynamic_metadata").(ast.Object); ok && user == nil {
+		user = lookup(metadata, "user")
+	}
+	if user == ast.String("") { // metadata's way to say that there is none
 		return nil
 	}
-	return lookup(metadata, name)
+	return user
 }
 
 func lookup(object ast.Object, name string) ast.Value {

@@ -83,18 +83,29 @@ func TestIllegalDecisions(t *testing.T) {
 	}
 }
 
-// Nothing but true lets a call pass: every other scalar at "allowed" is an error.
-func TestReasonAndMetadata(t *testing.T) {
+// Reason, grant and user are found where policies put them.
+func TestReasonAndUser(t *testing.T) {
 	d, err := Parse(ast.MustParseTerm(`{"allowed": false, "dynamic_metadata": {"reason": "R", "user": {"sub": "alice"}}}`).Value)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Reason() != "R" || d.Meta("grant") != "" || d.MetaValue("user").String() != `{"sub": "alice"}` || d.MetaValue("x") != nil {
-		t.Errorf("got %q, %q, %v", d.Reason(), d.Meta("grant"), d.MetaValue("user"))
+	if d.Reason() != "R" || d.Meta("grant") != "" || d.User().String() != `{"sub": "alice"}` {
+		t.Errorf("got %q, %q, %v", d.Reason(), d.Meta("grant"), d.User())
+	}
+	for text, want := range map[string]ast.Value{
+		`{"allowed": true, "user": {"sub": "bob"}, "dynamic_metadata": {"user": "alice"}}`: ast.MustParseTerm(`{"sub": "bob"}`).Value,
+		`{"allowed": true, "user": null, "dynamic_metadata": {"user": ""}}`:                ast.NullValue,
+		`{"allowed": true, "dynamic_metadata": {"user": ""}}`:                              nil,
+		`{"allowed": true, "dynamic_metadata": {"user": "alice"}}`:                         ast.String("alice"),
+	} {
+		d, err := Parse(ast.MustParseTerm(text).Value)
+		if err != nil || ast.Compare(d.User(), want) != 0 {
+			t.Errorf("%s: user %v, %v", text, d.User(), err)
+		}
 	}
 	for text, reason := range map[string]string{`false`: DefaultReason, `true`: "", `{"allowed": false}`: DefaultReason, `{"allowed": true}`: ""} {
 		d, err := Parse(ast.MustParseTerm(text).Value)
-		if err != nil || d.Reason() != reason || d.MetaValue("user") != nil {
+		if err != nil || d.Reason() != reason || d.User() != nil {
 			t.Errorf("%s: reason %q, %v", text, d.Reason(), err)
 		}
 	}

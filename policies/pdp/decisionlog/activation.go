@@ -20,8 +20,7 @@ var errNotStarted = errors.New("the decision log is not open yet")
 
 // activation is what changes when a bundle is activated.
 type activation struct {
-	mask  Mask
-	fixed bool // the mask is the same for every input
+	masking masking
 	// revision as it is recorded.
 	revision string
 	// refusal is why no decision may be given under this policy, or nil.
@@ -31,8 +30,7 @@ type activation struct {
 // activate runs inside the transaction that activates a policy, before anybody
 // can ask it.
 func (p *Plugin) activate(ctx context.Context, txn storage.Transaction) {
-	next := &activation{}
-	next.mask, next.fixed = p.masker.prepare(ctx, txn)
+	next := &activation{masking: p.masker.prepare(ctx, txn)}
 	revisions, err := policy.Revisions(ctx, p.manager.Store, txn)
 	next.revision = policy.JoinRevisions(revisions)
 	if err == nil {

@@ -34,55 +34,71 @@ var always = []string{
 }
 
 // masker evaluates the mask document, a set (or list) of JSON pointers into the
-// input. One that does not look at the input is evaluated when the policy is
-// activated and costs nothing afterwards; one that does is asked each time.
+// input.
 type masker struct {
 	manager *plugins.Manager
 	ref     ast.Ref
-	query   *policy.Query
+	// attached sees the policy's data, detached only its rules and the input.
+	attached, detached *policy.Query
+}
+
+// masking is how the active policy's mask is had.
+type masking struct {
+	// fixed is the mask if it does not look at the input: evaluated once, when the
+	// policy is activated.
+	fixed *Mask
+	// query is asked about each input otherwise.
+	query *policy.Query
+	// needsData: query needs the transaction that the input was judged in.
+	needsData bool
 }
 
 func newMasker(ctx context.Context, manager *plugins.Manager, path string) *masker {
 	return &masker{
-		manager: manager,
-		ref:     policy.Ref(path),
-		query:   policy.NewQuery(ctx, manager, policy.Body(path)),
+		manager:  manager,
+		ref:      policy.Ref(path),
+		attached: policy.NewQuery(ctx, manager, policy.Body(path)),
+		detached: policy.NewDetachedQuery(ctx, manager, policy.Body(path)),
 	}
 }
 
-// prepare returns the mask of the newly activated policy, and whether it holds
-// for every input.
-func (m *masker) prepare(ctx context.Context, txn storage.Transaction) (mask Mask, fixed bool) {
-	m.query.Prepare(ctx, txn)
-	uses, err := m.usesInput()
-	if err != nil {
-		return omitted(err), true
+// prepare looks at the newly activated policy's mask.
+func (m *masker) prepare(ctx context.Context, txn storage.Transaction) masking {
+	m.attached.Prepare(ctx, txn)
+	m.detached.Prepare(ctx, txn)
+	usesInput, usesData, err := m.uses()
+	switch {
+	case err != nil:
+		mask := omitted(err)
+		return masking{fixed: &mask}
+	case !usesInput:
+		mask := m.evaluate(ctx, m.attached, txn, nil)
+		return masking{fixed: &mask}
+	case usesData:
+		return masking{query: m.attached, needsData: true}
 	}
-	if uses {
-		return Mask{}, false
-	}
-	return m.evaluate(ctx, txn, nil), true
+	return masking{query: m.detached}
 }
 
-func (m *masker) usesInput() (bool, error) {
+// uses says what the mask depends on, whatever rules it goes through.
+func (m *masker) uses() (input, data bool, err error) {
 	compiler := m.manager.GetCompiler()
 	if compiler == nil {
-		return false, policy.ErrNotLoaded
+		return false, false, policy.ErrNotLoaded
 	}
 	refs, err := dependencies.Base(compiler, m.ref)
-	if err != nil {
-		return false, err
-	}
 	for _, ref := range refs {
 		if ref.HasPrefix(ast.InputRootRef) {
-			return true, nil
+			input = true
+		} else {
+			data = true
 		}
 	}
-	return false, nil
+	return input, data, err
 }
 
-func (m *masker) evaluate(ctx context.Context, txn storage.Transaction, input ast.Value) Mask {
-	value, err := m.query.Eval(ctx, txn, input, policy.LogPrints{Logger: m.manager.Logger()})
+func (m *masker) evaluate(ctx context.Context, query *policy.Query, txn storage.Transaction, input ast.Value) Mask {
+	value, err := query.Eval(ctx, txn, input, policy.LogPrints{Logger: m.manager.Logger()})
 	if err != nil {
 		return omitted(err)
 	}

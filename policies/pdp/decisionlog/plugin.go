@@ -141,12 +141,20 @@ func (p *Plugin) Record(ctx context.Context, record *Record) error {
 }
 
 // Mask is the active policy's mask for one input. The transaction is the one that
-// the input was judged in.
+// the input was judged in. Without one (OPA does not hand it to a custom logger, and
+// a second one could wait for ever behind an activation that waits for the first) a
+// mask that depends on input and data cannot be had, and the input is not recorded.
 func (p *Plugin) Mask(ctx context.Context, txn storage.Transaction, input ast.Value) Mask {
-	if active := p.active.Load(); active.fixed {
-		return active.mask
+	masking := p.active.Load().masking
+	switch {
+	case masking.fixed != nil:
+		return *masking.fixed
+	case masking.query == nil:
+		return Mask{} // not started
+	case masking.needsData && txn == nil:
+		return omitted(errNeedsTransaction)
 	}
-	return p.masker.evaluate(ctx, txn, input)
+	return p.masker.evaluate(ctx, masking.query, txn, input)
 }
 
 // written notes whether the last write succeeded; only a change is reported.

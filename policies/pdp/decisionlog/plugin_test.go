@@ -23,6 +23,7 @@ const (
 	noMask     = "package paymesh.log\nmask := set()"
 	fixedMask  = "package paymesh.log\nmask contains concat(\"/\", [\"\", data.fields[_]])"
 	inputMask  = "package paymesh.log\nmask contains sprintf(\"/%s\", [key]) if {\n\tsome key, _ in input\n\tstartswith(key, \"secret\")\n}"
+	dataMask   = "package paymesh.log\nmask contains sprintf(\"/%s\", [key]) if {\n\tsome key, _ in input\n\tkey in data.fields\n}"
 	oldStamp   = "1700000000000-aaaaaaaaaaaa"
 	newStamp   = "1700000000001-bbbbbbbbbbbb"
 	secretDoc  = `{"secret": "s3cr3t", "open": 1}`
@@ -70,6 +71,7 @@ func TestMask(t *testing.T) {
 	}{
 		"fixed":           {fixedMask, true, ""},
 		"by input":        {inputMask, true, ""},
+		"by both":         {dataMask, true, ""},
 		"undefined":       {"package other", false, "the mask is undefined"},
 		"no policy":       {"", false, "the mask failed: no policy is loaded"},
 		"not a set":       {"package paymesh.log\nmask := \"/secret\"", false, "the mask failed: it is a string and not a set of strings"},
@@ -151,17 +153,19 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// A mask that looks at the input cannot be asked about a REST decision, whose
-// record is then without its input.
+// A REST decision comes without a transaction: a mask that looks at the input alone
+// works, one that needs data too leaves the record without its input.
 func TestLogWithInputMask(t *testing.T) {
-	manager := policytest.Manager(t)
-	p := started(t, manager, nil)
-	policytest.Activate(t, manager, policytest.Policy{Rego: inputMask})
-	if err := p.Log(t.Context(), event(secretDoc, `true`)); err != nil {
-		t.Fatal(err)
-	}
-	if got := last(t, p); got["input"] != nil || got["allowed"] != true {
-		t.Errorf("got %v", got)
+	for rego, want := range map[string]bool{inputMask: true, dataMask: false} {
+		manager := policytest.Manager(t)
+		p := started(t, manager, nil)
+		policytest.Activate(t, manager, policytest.Policy{Rego: rego, Data: map[string]any{"fields": []any{"secret"}}})
+		if err := p.Log(t.Context(), event(secretDoc, `true`)); err != nil {
+			t.Fatal(err)
+		}
+		if got := last(t, p); (got["input"] != nil) != want || got["allowed"] != true || strings.Contains(content(t, p.config.Path), secretText) {
+			t.Errorf("%s: got %v", rego, got)
+		}
 	}
 }
 

@@ -12,10 +12,7 @@ import (
 	"paymesh.internal/pdp/decision"
 )
 
-// errNeedsTransaction: OPA does not hand the request's transaction to a custom
-// logger, and a second one could wait for ever behind an activation that waits
-// for the first.
-var errNeedsTransaction = errors.New("it looks at the input, which a REST decision's record cannot be asked about")
+var errNeedsTransaction = errors.New("it depends on input and data together, which it cannot be asked about for a REST decision")
 
 // Log records a decision of OPA's REST API; it is called if decision_logs.plugin
 // names this plugin. An error becomes the answer, so that here too a decision
@@ -37,13 +34,9 @@ func (p *Plugin) Log(ctx context.Context, event logs.EventV1) error {
 	if event.Error != nil {
 		record.Error, record.Reason = event.Error.Error(), decision.ReasonPolicyError
 	}
-	if active := p.active.Load(); active.fixed {
-		record.Mask = active.mask
-	} else {
-		record.Mask = omitted(errNeedsTransaction)
-	}
 	ctx, cancel := context.WithTimeout(ctx, p.config.wait())
 	defer cancel()
+	record.Mask = p.Mask(ctx, nil, record.Input)
 	return p.Record(ctx, record)
 }
 

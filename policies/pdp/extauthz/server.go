@@ -170,7 +170,7 @@ func fillFrom(record *decisionlog.Record, given *decision.Decision) {
 	record.Allowed = given.Allowed
 	record.Reason = given.Reason()
 	record.Grant = given.Meta("grant")
-	record.User = given.MetaValue("user")
+	record.User = given.User()
 	if caller := given.Meta("caller"); caller != "" {
 		record.Caller = caller
 	}

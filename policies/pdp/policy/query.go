@@ -13,6 +13,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/plugins"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/topdown/cache"
 	"github.com/open-policy-agent/opa/v1/topdown/print"
@@ -30,6 +31,8 @@ var (
 type Query struct {
 	manager  *plugins.Manager
 	body     ast.Body
+	store    storage.Store
+	detached bool
 	prepared atomic.Pointer[prepared]
 	// The caches outlive a policy: a token that was verified under the former
 	// bundle is still the same token.
@@ -49,6 +52,7 @@ func NewQuery(ctx context.Context, manager *plugins.Manager, body ast.Body) *Que
 	q := &Query{
 		manager:  manager,
 		body:     body,
+		store:    manager.Store,
 		builtins: cache.NewInterQueryCacheWithContext(ctx, config),
 		values:   cache.NewInterQueryValueCache(ctx, config),
 	}
@@ -56,6 +60,15 @@ func NewQuery(ctx context.Context, manager *plugins.Manager, body ast.Body) *Que
 		q.builtins.UpdateConfig(c)
 		q.values.UpdateConfig(c)
 	})
+	return q
+}
+
+// NewDetachedQuery makes a query that sees the policy's rules and the input, but
+// none of its data: it needs no transaction of the policy's store, and can be asked
+// where none is to be had.
+func NewDetachedQuery(ctx context.Context, manager *plugins.Manager, body ast.Body) *Query {
+	q := NewQuery(ctx, manager, body)
+	q.store, q.detached = inmem.New(), true
 	return q
 }
 
@@ -68,10 +81,16 @@ func (q *Query) Prepare(ctx context.Context, txn storage.Transaction) {
 		q.prepared.Store(nil)
 		return
 	}
+	txn, end, err := q.transaction(ctx, txn)
+	if err != nil {
+		q.prepared.Store(&prepared{err: err})
+		return
+	}
+	defer end()
 	query, err := rego.New(
 		rego.ParsedQuery(q.body),
 		rego.Compiler(compiler),
-		rego.Store(q.manager.Store),
+		rego.Store(q.store),
 		rego.Transaction(txn),
 		rego.Runtime(q.manager.Info),
 		rego.EnablePrintStatements(q.manager.EnablePrintStatements()),
@@ -80,6 +99,14 @@ func (q *Query) Prepare(ctx context.Context, txn storage.Transaction) {
 		rego.GenerateJSON(func(term *ast.Term, _ *rego.EvalContext) (any, error) { return term.Value, nil }),
 	).PrepareForEval(ctx)
 	q.prepared.Store(&prepared{query: query, defined: q.hasRules(compiler), err: err})
+}
+
+func (q *Query) transaction(ctx context.Context, given storage.Transaction) (txn storage.Transaction, end func(), err error) {
+	if !q.detached {
+		return given, func() {}, nil
+	}
+	txn, err = q.store.NewTransaction(ctx)
+	return txn, func() { q.store.Abort(ctx, txn) }, err
 }
 
 // Ready returns nil if the active policy has rules for this question.
@@ -96,7 +123,8 @@ func (q *Query) Ready() error {
 }
 
 // Eval answers the question for one input. The transaction must be the caller's
-// own: the store's readers share a lock that does not nest.
+// own, as the store's readers share a lock that does not nest; a detached query
+// needs none.
 func (q *Query) Eval(ctx context.Context, txn storage.Transaction, input ast.Value, hook print.Hook) (ast.Value, error) {
 	p := q.prepared.Load()
 	if p == nil {
@@ -105,6 +133,11 @@ func (q *Query) Eval(ctx context.Context, txn storage.Transaction, input ast.Val
 	if p.err != nil {
 		return nil, p.err
 	}
+	txn, end, err := q.transaction(ctx, txn)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	// Without a cancel of our own the evaluator starts a goroutine per question.
 	cancel := topdown.NewCancel()
 	defer context.AfterFunc(ctx, cancel.Cancel)()
