@@ -110,7 +110,12 @@ async def open_pool(config: AppConfig, *, max_connections: int = MAX_CONNECTIONS
         timeout=POOL_TIMEOUT_SECONDS,
         max_idle=300.0,
         max_lifetime=1800.0,
-        reconnect_timeout=30.0,
+        # A connection that a restart of the server has cut is found out before it is
+        # given to a call, not by the call.
+        check=AsyncConnectionPool.check_connection,
+        # The pool doubles its waits for as long as it keeps trying; given up early, the
+        # next call tries anew, and the service is back a second after the database.
+        reconnect_timeout=2.0,
         open=False,
         name=config.workload,
     )
