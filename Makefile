@@ -8,21 +8,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 PAYMESH := $(BIN)/paymesh
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: help setup demo up down check test lint policy-test render check-generated clean
 
 help: ## List every target
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock requirements-installer.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is older than 3.11: set PYTHON=python3.11 or later"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "error: Python has no venv: apt-get install python3-venv"; exit 1; }
 	@echo "installing Python packages into $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements-installer.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --only-binary :all: -r requirements.lock \
+	  || { echo "  uv could not; pip takes a few minutes"; \
+	       $(PIP) install --require-hashes --only-binary :all: -r requirements.lock; }
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 setup: $(STAMP) ## Install and build everything the mesh needs; once
