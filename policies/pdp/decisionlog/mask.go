@@ -40,6 +40,7 @@ type masker struct {
 	ref     ast.Ref
 	// attached sees the policy's data, detached only its rules and the input.
 	attached, detached *policy.Query
+	parsed             parsedMasks
 }
 
 // masking is how the active policy's mask is had.
@@ -102,7 +103,7 @@ func (m *masker) evaluate(ctx context.Context, query *policy.Query, txn storage.
 	if err != nil {
 		return omitted(err)
 	}
-	set, err := parsePointers(value)
+	set, err := m.parsed.parse(value)
 	if err != nil {
 		return omitted(err)
 	}

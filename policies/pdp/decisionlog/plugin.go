@@ -113,7 +113,7 @@ func (p *Plugin) Stop(ctx context.Context) {
 		stop(ctx)
 	}
 	if w := p.writer.Load(); w != nil {
-		if err := w.stop(); err != nil {
+		if err := w.stop(ctx); err != nil {
 			p.manager.Logger().Error("Closing the decision log failed: %v.", err)
 		}
 	}

@@ -3,6 +3,9 @@ package decisionlog
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
+
+	"github.com/open-policy-agent/opa/v1/ast"
 )
 
 // pointers is a set of JSON pointers (RFC 6901) as a tree. A segment "*" stands
@@ -73,4 +76,28 @@ func merge(a, b *pointers) *pointers {
 		}
 	}
 	return union
+}
+
+// parsedMasks remembers what masks were parsed into, one for each slot: a service's
+// calls have few shapes, and so few masks.
+type parsedMasks struct {
+	slots [32]atomic.Pointer[parsedMask]
+}
+
+type parsedMask struct {
+	value ast.Value
+	set   *pointers
+}
+
+func (p *parsedMasks) parse(value ast.Value) (*pointers, error) {
+	slot := &p.slots[uint(value.Hash())%uint(len(p.slots))]
+	if known := slot.Load(); known != nil && known.value.Compare(value) == 0 {
+		return known.set, nil
+	}
+	set, err := parsePointers(value)
+	if err != nil {
+		return nil, err
+	}
+	slot.Store(&parsedMask{value: value, set: set})
+	return set, nil
 }

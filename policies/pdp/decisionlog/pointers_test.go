@@ -68,3 +68,23 @@ func TestParsePointers(t *testing.T) {
 		}
 	}
 }
+
+// A mask that was parsed before is the same one; another is not taken for it.
+func TestParsedMasks(t *testing.T) {
+	var masks parsedMasks
+	for range 3 {
+		for _, name := range []string{"a", "b", "c"} {
+			set, err := masks.parse(ast.MustParseTerm(`{"/` + name + `"}`).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, erased := set.step(name); !erased || len(set.below) != 2 { // and /attributes
+				t.Errorf("%s: got %+v", name, set)
+			}
+		}
+	}
+	one, _ := masks.parse(ast.MustParseTerm(`{"/a"}`).Value)
+	if again, _ := masks.parse(ast.MustParseTerm(`{"/a"}`).Value); again != one {
+		t.Error("it was parsed again")
+	}
+}

@@ -150,17 +150,23 @@ func acknowledge(batch []*pending, written int, err error) {
 	}
 }
 
-// stop writes what has been handed over and closes the file.
-func (w *writer) stop() error {
+// stop writes what has been handed over and closes the file. It does not wait for
+// a disk that hangs longer than the context.
+func (w *writer) stop(ctx context.Context) error {
 	w.closing.Lock()
 	already := w.closed
 	w.closed = true
 	w.closing.Unlock()
+	if !already {
+		close(w.queue)
+	}
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		return fmt.Errorf("records may be lost: %w", context.Cause(ctx))
+	}
 	if already {
-		<-w.done
 		return nil
 	}
-	close(w.queue)
-	<-w.done
 	return w.sink.close()
 }

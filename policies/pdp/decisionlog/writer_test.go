@@ -47,7 +47,7 @@ func (s *fakeSink) all() string {
 
 func start(t *testing.T, s *fakeSink, maxPending int) *writer {
 	w := startWriter(s, maxPending, func(error) {})
-	t.Cleanup(func() { _ = w.stop() })
+	t.Cleanup(func() { _ = w.stop(context.Background()) })
 	return w
 }
 
@@ -143,7 +143,7 @@ func TestWriterSkipsAbandoned(t *testing.T) {
 	if err := <-first; err != nil {
 		t.Error(err)
 	}
-	if err := w.stop(); err != nil {
+	if err := w.stop(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if got := bytes.Count([]byte(s.all()), []byte("\n")); got != 1 {
@@ -192,7 +192,7 @@ func TestWriterStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := w.stop(); err != nil {
+		if err := w.stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -202,6 +202,19 @@ func TestWriterStop(t *testing.T) {
 	if err := w.write(t.Context(), numbered(2), 4096); !errors.Is(err, ErrNotRecorded) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// Stop does not wait for a disk that hangs.
+func TestWriterStopIsBounded(t *testing.T) {
+	s := &fakeSink{gate: make(chan struct{})}
+	w := startWriter(s, 4, func(error) {})
+	go func() { _ = w.write(after(t, time.Second), numbered(1), 4096) }()
+	time.Sleep(10 * time.Millisecond)
+	if err := w.stop(after(t, 20*time.Millisecond)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	close(s.gate)
+	<-w.done
 }
 
 func waitFor(t *testing.T, condition func() bool) {
@@ -215,7 +228,7 @@ func waitFor(t *testing.T, condition func() bool) {
 
 func BenchmarkWriter(b *testing.B) {
 	w := startWriter(&fakeSink{fail: func(lines []byte) (int, error) { return 0, nil }}, 1024, func(error) {})
-	defer w.stop()
+	defer w.stop(context.Background())
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for record := exampleRecord(); pb.Next(); {

@@ -5,7 +5,9 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
@@ -14,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"paymesh.internal/pdp/decision"
+	"paymesh.internal/pdp/decisionlog"
 )
 
 // Each answer is in the log before it is given, under the id that it carries, with
@@ -119,6 +122,35 @@ func TestCheckNotRecorded(t *testing.T) {
 			t.Errorf("got %v, %v", response, err)
 		}
 	}
+}
+
+// A disk that hangs: the call is refused before its deadline, with the reason, and
+// nothing piles up behind it.
+func TestCheckWithHangingLog(t *testing.T) {
+	pipe := socketPath(t)
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := run(t, map[string]any{"evaluation-timeout-milliseconds": 200}, map[string]any{"path": pipe, "max_pending": 2})
+	activate(t, p.manager, "")
+	refused := 0
+	for begin := time.Now(); refused < 5 && time.Since(begin) < 20*time.Second; {
+		response, err := p.check(t, "/ok")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if headerOf(response, "x-paymesh-reason") == decision.ReasonNotRecorded {
+			refused++
+		} else if refused > 0 {
+			t.Error("a call is allowed that the full pipe cannot have recorded")
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	decisionlog.Lookup(p.manager).Stop(ctx)
 }
 
 // Dry-run: a refused call passes, and the log has the refusal.

@@ -91,7 +91,11 @@ func run(t testing.TB, config, logConfig map[string]any) *pdp {
 	if err := p.plugin.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { log.Stop(context.Background()) })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		log.Stop(ctx)
+	})
 	connection := dial(t, "unix://"+p.socket)
 	p.checks, p.health = authv3.NewAuthorizationClient(connection), healthpb.NewHealthClient(connection)
 	return p

@@ -5,6 +5,7 @@ package extauthz
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -46,6 +47,7 @@ type Plugin struct {
 	server  *server
 	health  *health.Server
 	grpc    *grpc.Server
+	served  chan struct{} // closed when the listener is
 	log     atomic.Pointer[decisionlog.Plugin] // nil if none is configured
 	opaLog  *opaRecorder                       // used then
 	stop    sync.Once
@@ -101,8 +103,10 @@ func (p *Plugin) Start(ctx context.Context) error {
 		return err
 	}
 	p.grpc = p.newGRPC()
+	p.served = make(chan struct{})
 	go func() {
-		if err := p.grpc.Serve(listener); err != nil {
+		defer close(p.served)
+		if err := p.grpc.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			p.manager.Logger().Error("The ext_authz server ended: %v.", err)
 			p.status.Set(plugins.StateErr, err.Error())
 		}
@@ -194,6 +198,7 @@ func (p *Plugin) Stop(ctx context.Context) {
 			abort := context.AfterFunc(ctx, p.grpc.Stop)
 			p.grpc.GracefulStop()
 			abort()
+			<-p.served
 		}
 		p.status.Set(plugins.StateNotReady, "stopped")
 		p.status.Stop()
