@@ -29,8 +29,6 @@ _TABLE = table.load()
 _MESH = load_mesh(port_offset=0)
 _EDGES = load_grants().edges(_MESH)
 _RPCS = coverage.rpcs(repository_root() / "policies" / "descriptors.binpb")
-# Not a protobuf message of any kind: a field that says it is longer than there are bytes.
-_UNREADABLE = b"\x0a\x7f\x01"
 
 
 @pytest.fixture(scope="module")
@@ -71,22 +69,24 @@ def tokens(world: World) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def _message(world: World, rpc: str, body: Any) -> bytes:
+def _message(world: World, rpc: str, body: Any) -> list[bytes]:
+    """The message; for one that policy cannot read, two where one belongs."""
     if body is None:
-        return _UNREADABLE
+        return [b"", b""]
     method = world.catalogue.method(rpc)
     request = message_factory.GetMessageClass(method.input_type)()
-    return json_format.ParseDict(body, request, ignore_unknown_fields=True).SerializeToString()
+    return [json_format.ParseDict(body, request, ignore_unknown_fields=True).SerializeToString()]
 
 
-def _decided(channel: grpc.Channel, rpc: str, body: bytes, metadata: list[tuple[str, str]]) -> str:
+def _decided(
+    channel: grpc.Channel, rpc: str, messages: list[bytes], metadata: list[tuple[str, str]]
+) -> str:
     """The policy's reason, or ALLOWED for whatever the service itself answered."""
     try:
-        channel.unary_unary(rpc)(body, timeout=10, metadata=metadata)
+        channel.stream_unary(rpc)(iter(messages), timeout=10, metadata=metadata)
     except grpc.RpcError as error:
         reply = refusal(error)
-        refused = reply.code in {"PERMISSION_DENIED", "UNAUTHENTICATED"} and reply.decision_id
-        return reply.reason or reply.code if refused else "ALLOWED"
+        return (reply.reason or reply.code) if reply.decision_id else "ALLOWED"
     return "ALLOWED"
 
 
