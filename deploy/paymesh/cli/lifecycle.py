@@ -17,7 +17,6 @@ from paymesh.mesh import Mesh, load_mesh
 from paymesh.paths import Paths, default_paths
 from paymesh.runtime import lifecycle
 from paymesh.runtime import logs as runtime_logs
-from paymesh.runtime import status as runtime_status
 from paymesh.runtime.status import MeshStatus
 
 _COLOURS = {
@@ -112,7 +111,8 @@ def is_up(paths: Paths) -> bool:
 
 
 def bring_up(paths: Paths, mesh: Mesh, *, quiet: bool = False) -> None:
-    """Brings the mesh up, or waits until the one that is up is ready.
+    """Brings the mesh up, or waits until the one that is up is ready; one that was
+    started from other sources is started anew.
 
     Args:
         paths: its home.
@@ -123,18 +123,20 @@ def bring_up(paths: Paths, mesh: Mesh, *, quiet: bool = False) -> None:
         PaymeshError: it does not come up; one sentence and the end of a log.
     """
     started = time.monotonic()
-    was_up = is_up(paths)
-    _with_progress(lambda progress: lifecycle.start(paths, progress), quiet=quiet)
+    before = lifecycle.running(paths)
+    after: list[MeshStatus] = []
+    _with_progress(lambda progress: after.append(lifecycle.start(paths, progress)), quiet=quiet)
     if quiet:
         return
     gateway = mesh.workloads.get("gateway")
     where = f", gateway at https://localhost:{gateway.port}" if gateway else ""
-    if was_up:
+    if before is not None and before.supervisor == after[0].supervisor:
         console.print(f"✔ the mesh was up already and every process is ready{where}")
     else:
+        if before is not None:
+            console.print("  it was started anew: sources or configuration have changed since")
         console.print(f"✔ the mesh is up after {time.monotonic() - started:.1f} s{where}")
-    found = runtime_status.read(paths)
-    if found is not None and not found.separate_uids:
+    if not after[0].separate_uids:
         console.print(
             "  all workloads share one uid: the separation between them is weaker than as root"
         )

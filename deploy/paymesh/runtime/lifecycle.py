@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from paymesh.errors import ConfigError, StartError
-from paymesh.mesh import repository_root
+from paymesh.mesh import load_mesh, repository_root
 from paymesh.paths import Paths
-from paymesh.runtime import control, identity, launch, logs, mirror, status
+from paymesh.runtime import control, identity, inputs, launch, logs, mirror, status
 from paymesh.runtime.processes import passed_on
 from paymesh.runtime.status import MeshStatus
 
@@ -44,9 +44,10 @@ def start(
     progress: Progress,
     program: Sequence[str] = ("-m", "paymesh.runtime.supervisor"),
 ) -> MeshStatus:
-    """Starts a supervisor and returns when the mesh is ready; one that runs is waited for.
+    """Starts a supervisor and returns when the mesh is ready.
 
-    An interrupt ends what this call has started.
+    One that runs is waited for, or stopped and started anew when sources, programs or
+    configuration have changed since. An interrupt ends what this call has started.
 
     Args:
         paths: of the home.
@@ -57,6 +58,9 @@ def start(
         StartError: one sentence, with the end of the log of the process to blame.
     """
     found = running(paths)
+    if found is not None and found.inputs not in {None, inputs.fingerprint(paths, load_mesh())}:
+        stop(paths, progress)
+        found = None
     if found is not None and found.state in {"ready", "degraded"}:
         control.wait_ready(paths, timeout_seconds=30)
         return found
@@ -124,7 +128,6 @@ def _spawn(paths: Paths, program: Sequence[str]) -> int:
         "HOME": str(paths.home),
         "PYTHONPATH": os.pathsep.join(str(path) for path in roots),
         "PYTHONSAFEPATH": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         **passed_on(),
         "PAYMESH_HOME": str(paths.home),
         "PAYMESH_CACHE": str(paths.cache),

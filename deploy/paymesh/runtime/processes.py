@@ -22,7 +22,7 @@ from paymesh.runtime.workspace import Workspace
 
 # A part that does not fit in these stops being small; Go's collector keeps below.
 _PDP_ENVIRONMENT = {"GOMEMLIMIT": "64MiB", "GOGC": "50", "GOMAXPROCS": "2"}
-_PASSED_ON = ("OTEL_EXPORTER_OTLP_ENDPOINT", "PAYMESH_LOG_LEVEL")
+PASSED_ON = ("OTEL_EXPORTER_OTLP_ENDPOINT", "PAYMESH_LOG_LEVEL")
 
 
 class Table:
@@ -33,7 +33,7 @@ class Table:
     ) -> None:
         self._workspace = workspace
         self._programs = programs
-        self._passed_on = {key: environment[key] for key in _PASSED_ON if environment.get(key)}
+        self._passed_on = {key: environment[key] for key in PASSED_ON if environment.get(key)}
         self._postgres = Postgres(
             workspace, programs.postgres, programs.python.environment(tools=True)
         )
@@ -237,5 +237,5 @@ class Table:
 def passed_on(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """What the supervisor's own environment consists of: nothing else is inherited."""
     source = os.environ if environment is None else environment
-    names = ("PAYMESH_HOME", "PAYMESH_CACHE", "PAYMESH_PORT_OFFSET", "PAYMESH_ROOT", *_PASSED_ON)
+    names = ("PAYMESH_HOME", "PAYMESH_CACHE", "PAYMESH_PORT_OFFSET", "PAYMESH_ROOT", *PASSED_ON)
     return {name: source[name] for name in names if source.get(name)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import compileall
 import dataclasses
-import importlib.metadata
 import os
 import platform
 import sys
@@ -113,6 +112,23 @@ def load_python(paths: Paths, *, separate_uids: bool) -> Python:
     return _Place(paths, separate_uids).python()
 
 
+def sources_stamp() -> str:
+    """Changes when a source file of the services or of this package does."""
+    root = repository_root()
+    state = [(path.relative_to(root), *mirror.file_state(path)[1:]) for path in _source_files()]
+    return mirror.stamp_of([platform.python_version(), state])
+
+
+def _source_files() -> list[Path]:
+    root = repository_root()
+    return [
+        path
+        for top in ("services", "deploy/paymesh")
+        for path in sorted((root / top).rglob("*"))
+        if path.suffix in {".py", ".sql"} and path.is_file()
+    ]
+
+
 @dataclasses.dataclass(frozen=True)
 class _Place:
     """Where copies go, and whether other uids must be able to read them."""
@@ -176,15 +192,8 @@ class _Place:
         """Copies of services/ and deploy/, compiled: a running process is not changed by
         an edit, and the checkout stays free of byte code.
         """
-        root = repository_root()
-        sources = [
-            path
-            for top in ("services", "deploy/paymesh")
-            for path in sorted((root / top).rglob("*"))
-            if path.suffix in {".py", ".sql"} and path.is_file()
-        ]
-        state = [(p.relative_to(root), *mirror.file_state(p)[1:]) for p in sources]
-        target = self.cache / f"sources-{mirror.stamp_of([platform.python_version(), state])}"
+        root, sources = repository_root(), _source_files()
+        target = self.cache / f"sources-{sources_stamp()}"
 
         def build(scratch: Path) -> None:
             for path in sources:
@@ -222,9 +231,9 @@ class _Place:
 
     def _environment(self, binary: Path, packages: Path) -> Path:
         """A virtual environment with the packages; returns its interpreter."""
+        # By the installers' records: reading what they say would take longer than this start.
         installed = sorted(
-            (distribution.name, distribution.version)
-            for distribution in importlib.metadata.distributions(path=[str(packages)])
+            (record.name, record.stat().st_mtime_ns) for record in packages.glob("*.dist-info")
         )
         stamp = mirror.stamp_of([binary, packages, packages.stat().st_mtime_ns, installed])
         target = self.cache / f"venv-{stamp}"

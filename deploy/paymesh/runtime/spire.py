@@ -11,7 +11,7 @@ from paymesh.errors import StartError
 from paymesh.render import spire as rendered
 from paymesh.runtime.files import write_file
 from paymesh.runtime.launch import run_tool
-from paymesh.runtime.postgres import SPIRE_DATABASE
+from paymesh.runtime.postgres_settings import SPIRE_DATABASE
 from paymesh.runtime.programs import Programs
 from paymesh.runtime.workspace import Workspace, dsn
 

@@ -73,7 +73,7 @@ class MeshStatus:
     step: str | None = None
     error: str | None = None
     culprit: str | None = None
-    sources: str | None = None
+    inputs: str | None = None
     processes: list[ProcessStatus] = dataclasses.field(default_factory=list)
 
     def is_alive(self) -> bool:

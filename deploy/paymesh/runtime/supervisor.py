@@ -20,7 +20,7 @@ from typing import TextIO
 from paymesh.errors import PaymeshError, StartError
 from paymesh.mesh import Mesh, load_mesh
 from paymesh.paths import Paths, default_paths
-from paymesh.runtime import graph, identity, launch, logs, ports, status
+from paymesh.runtime import graph, identity, inputs, launch, logs, ports, status
 from paymesh.runtime.accounts import Accounts, load_accounts
 from paymesh.runtime.backoff import Backoff
 from paymesh.runtime.identity import identify
@@ -87,6 +87,7 @@ class Supervisor:
 
     def _prepare(self) -> Table:
         """What needs no process: directories, keys, copies, free ports."""
+        self._status.inputs = inputs.fingerprint(self._paths, self._mesh)
         workspace = Workspace(self._paths, self._mesh, self._accounts)
         workspace.prepare()
         programs = load_programs(
@@ -95,7 +96,6 @@ class Supervisor:
             separate_uids=self._accounts.separate,
             postgres_major=data_major(self._paths),
         )
-        self._status.sources = programs.python.services.parent.name
         ports.require_free(self._mesh.address, ports.needed(self._mesh), self._mesh.port_offset)
         return self._table(workspace, programs, os.environ)
 

@@ -240,6 +240,17 @@ def test_no_secret_is_in_a_log_or_an_argument(small_mesh: SmallMesh) -> None:
     assert not [secret for secret in secrets if secret in seen]
 
 
+def test_changed_inputs_start_the_mesh_anew(
+    small_mesh: SmallMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an edit of a source `up` does not leave the old code running."""
+    before = small_mesh.up()
+    monkeypatch.setattr(lifecycle.inputs, "fingerprint", lambda *_: "edited")
+    after = small_mesh.up()
+    assert after.state == "ready"
+    assert after.supervisor != before.supervisor
+
+
 def test_purge_is_for_homes_that_are_down(small_mesh: SmallMesh) -> None:
     """It refuses a running mesh and a directory that is none of its own."""
     small_mesh.up()

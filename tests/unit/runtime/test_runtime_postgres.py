@@ -10,7 +10,7 @@ import pytest
 
 from paymesh.errors import SetupError
 from paymesh.mesh import Mesh
-from paymesh.runtime import postgres
+from paymesh.runtime import postgres_settings as postgres
 
 
 def rules(text: str) -> list[list[str]]:

@@ -13,12 +13,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
 
+from paymesh import render
 from paymesh.errors import ConfigError
 from paymesh.mesh import Mesh, load_mesh
 from paymesh.paths import Paths
 from paymesh.runtime.accounts import Accounts
-from paymesh.runtime.workspace import Workspace
+from paymesh.runtime.workspace import Workspace, dsn
 
 IS_ROOT = os.geteuid() == 0
 
@@ -143,20 +147,24 @@ def test_envoy_runs_the_committed_file(workspace: Workspace) -> None:
 
 
 def test_an_offset_moves_ports_and_nothing_else(paths: Paths) -> None:
-    """The same document but for `port_value`."""
+    """The document that the renderer's own readdressing makes."""
     mesh = load_mesh(port_offset=100)
     Workspace(paths, mesh, Accounts(mesh, separate=IS_ROOT)).prepare()
     root = Path(__file__).resolve().parents[3]
     for workload in mesh.sidecars():
         text = (paths.workload(workload.name) / "envoy.yaml").read_bytes()
         committed = yaml.safe_load((root / "envoy" / f"{workload.name}.yaml").read_bytes())
-        assert yaml.safe_load(text) == _moved(committed, 100)
+        assert yaml.safe_load(text) == render.readdress(committed, mesh) != committed
 
 
-def _moved(value: object, offset: int) -> object:
-    if isinstance(value, dict):
-        return {
-            key: child + offset if key == "port_value" else _moved(child, offset)
-            for key, child in value.items()
-        }
-    return [_moved(child, offset) for child in value] if isinstance(value, list) else value
+@given(st.text(alphabet=st.characters(exclude_characters="\0"), min_size=1))
+def test_any_home_fits_into_a_connection_string(name: str) -> None:
+    """Spaces, quotes and backslashes in a path reach libpq as they are."""
+    home = Path("/x") / name.replace("/", "_")
+    made = dsn(Paths(home=home, cache=home), "ledger", "ledger", "a-b_c")
+    assert conninfo_to_dict(made) == {
+        "host": str(home / "run" / "postgres"),
+        "dbname": "ledger",
+        "user": "ledger",
+        "password": "a-b_c",
+    }
