@@ -1,4 +1,8 @@
-"""The policy decision point's configuration: OPA's own format, so that OPA's image reads it too."""
+"""The policy decision point's configuration, in OPA's own format.
+
+For OPA's own image leave out `plugins.paymesh_decision_log` and
+`decision_logs.plugin`, which it does not know.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +48,10 @@ def config(mesh: Mesh, workload: Workload, bundle_public_key: bytes) -> str:
                 "proto-descriptor": "descriptors.binpb",
                 "grpc-max-recv-msg-size": 4 * mesh.limits.max_message_bytes,
             },
-            "paymesh_decision_log": {"path": "decisions.jsonl"},
+            "paymesh_decision_log": {"path": "decisions.jsonl", "revision_file": "revision"},
         },
+        # Answers of the data API go into the same log.
+        "decision_logs": {"plugin": "paymesh_decision_log"},
         "caching": {
             "inter_query_builtin_value_cache": {
                 "named": {"io_jwt": {"max_num_entries": _TOKEN_CACHE_ENTRIES}}
