@@ -104,6 +104,8 @@ def _server_plugins(data_dir: Path, connection_string: str, node_ca: Path) -> st
     plugin_data {{
       database_type = "postgres"
       connection_string = {_quote(connection_string)}
+      max_open_conns = 10
+      max_idle_conns = 4
     }}
   }}
   NodeAttestor "x509pop" {{

@@ -14,6 +14,7 @@ BUNDLE_KEY_ID = "paymesh-bundle"
 DECISION_PATH = "paymesh/authz/decision"
 _LONG_POLL_SECONDS = 10
 _TOKEN_CACHE_ENTRIES = 1000
+_MAX_DECISION_LOG_BYTES = 256 << 20
 
 
 def config(mesh: Mesh, workload: Workload, bundle_public_key: bytes) -> str:
@@ -48,7 +49,11 @@ def config(mesh: Mesh, workload: Workload, bundle_public_key: bytes) -> str:
                 "proto-descriptor": "descriptors.binpb",
                 "grpc-max-recv-msg-size": 4 * mesh.limits.max_message_bytes,
             },
-            "paymesh_decision_log": {"path": "decisions.jsonl", "revision_file": "revision"},
+            "paymesh_decision_log": {
+                "path": "decisions.jsonl",
+                "max_bytes": _MAX_DECISION_LOG_BYTES,
+                "revision_file": "revision",
+            },
         },
         # Answers of the data API go into the same log.
         "decision_logs": {"plugin": "paymesh_decision_log"},

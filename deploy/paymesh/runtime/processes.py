@@ -20,8 +20,8 @@ from paymesh.runtime.programs import Programs
 from paymesh.runtime.spire import Spire
 from paymesh.runtime.workspace import Workspace
 
-# A part that does not fit in these stops being small; Go's collector keeps below.
-_PDP_ENVIRONMENT = {"GOMEMLIMIT": "64MiB", "GOGC": "50", "GOMAXPROCS": "2"}
+# Far above what it needs (policies/pdp/README.md): a bound, not a setting.
+_PDP_ENVIRONMENT = {"GOMEMLIMIT": "64MiB", "GOMAXPROCS": "2"}
 PASSED_ON = ("OTEL_EXPORTER_OTLP_ENDPOINT", "PAYMESH_LOG_LEVEL")
 
 
