@@ -125,6 +125,17 @@ test_fields_that_could_hold_a_secret_are_erased if {
 	mask(request({}, body)) == (always | fields) | {"/parsed_body/a~1b~0c"}
 }
 
+test_one_odd_leg_erases_them_all[leg] if {
+	some leg in [
+		{"accountId": "4111111111111111", "amount": {"currencyCode": "EUR"}},
+		{"accountId": account, "amount": {"currencyCode": "4111111111111111"}},
+		{"accountId": account},
+		"4111111111111111",
+	]
+	good := {"accountId": account, "amount": {"currencyCode": "EUR", "minorUnits": "1"}}
+	mask(request({}, {"legs": [good, leg]})) == always | {"/parsed_body/legs"}
+}
+
 test_a_body_that_is_no_message_is_erased_whole[body] if {
 	some body in [null, "4111111111111111", ["4111111111111111"], 7]
 	mask(request({}, body)) == always | {"/parsed_body"}
