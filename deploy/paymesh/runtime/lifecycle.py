@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -18,7 +17,9 @@ from paymesh.runtime import control, identity, inputs, launch, logs, mirror, sta
 from paymesh.runtime.processes import passed_on
 from paymesh.runtime.status import MeshStatus
 
-_POLL_SECONDS = 0.03
+# The processors are busy with what is being waited for.
+_POLL_SECONDS = 0.08
+_TAKEOVER_SECONDS = 5.0
 _UP_SECONDS = 180.0
 _DOWN_SECONDS = 90.0
 _TAIL_LINES = 12
@@ -64,15 +65,15 @@ def start(
     if found is not None and found.state in {"ready", "degraded"}:
         control.wait_ready(paths, timeout_seconds=30)
         return found
-    pid = None
+    child = None
     if found is None or found.state == "failed":
         mirror.open_directory(paths.home)
-        pid = _spawn(paths, program)
+        child = _spawn(paths, program)
     try:
-        return _wait_up(paths, pid, progress)
+        return _wait_up(paths, child, progress)
     except BaseException:
-        if pid is not None:
-            _end(paths, pid)
+        if child is not None:
+            child.end()
         raise
 
 
@@ -96,8 +97,9 @@ def stop(paths: Paths, progress: Progress) -> bool:
         )
     found.supervisor.send(signal.SIGTERM)
     deadline = time.monotonic() + _DOWN_SECONDS
+    reader = status.Reader(paths)
     while found.supervisor.is_alive():
-        now = status.read(paths)
+        now = reader.read()
         if now is not None:
             progress(now)
         if time.monotonic() > deadline:
@@ -117,7 +119,30 @@ def purge(paths: Paths) -> None:
         raise ConfigError(f"{paths.home} could not be removed entirely")
 
 
-def _spawn(paths: Paths, program: Sequence[str]) -> int:
+class _Child:
+    """A supervisor that this process has started: signalled only for as long as it is there."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        if self._code is None:
+            found, waited = os.waitpid(self.pid, os.WNOHANG)
+            self._code = os.waitstatus_to_exitcode(waited) if found else None
+        return self._code
+
+    def end(self) -> None:
+        """Ends it in order, and waits for it."""
+        deadline = time.monotonic() + _DOWN_SECONDS
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
+        while self.poll() is None and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+
+
+def _spawn(paths: Paths, program: Sequence[str]) -> _Child:
     """A supervisor in a session of its own, its output in its log."""
     log = paths.log("supervisor")
     log.parent.mkdir(mode=0o700, exist_ok=True)
@@ -134,7 +159,7 @@ def _spawn(paths: Paths, program: Sequence[str]) -> int:
         "PAYMESH_ROOT": str(root),
     }
     output = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    return os.posix_spawn(
+    pid = os.posix_spawn(
         sys.executable,
         [sys.executable, *program],
         launch.minimal_environment(paths.home, environment),
@@ -145,56 +170,36 @@ def _spawn(paths: Paths, program: Sequence[str]) -> int:
         ],
         setsid=True,
     )
+    return _Child(pid)
 
 
-def _wait_up(paths: Paths, pid: int | None, progress: Progress) -> MeshStatus:
+def _wait_up(paths: Paths, child: _Child | None, progress: Progress) -> MeshStatus:
+    """Waits for the supervisor that was started, or for somebody else's.
+
+    What a dead supervisor of before has written does not count.
+    """
+    reader, ours = status.Reader(paths), child.pid if child else None
     deadline = time.monotonic() + _UP_SECONDS
+    patience = time.monotonic() + _TAKEOVER_SECONDS
     while time.monotonic() < deadline:
-        found = status.read(paths)
-        is_ours = found is not None and found.supervisor is not None
-        if found is not None and is_ours and pid is not None:
-            is_ours = found.supervisor is not None and found.supervisor.pid == pid
-        if found is not None and is_ours:
+        code = child.poll() if child else None
+        found = reader.read()
+        writer = found.supervisor if found else None
+        if found is not None and writer is not None and (writer.pid == ours or writer.is_alive()):
             progress(found)
             if found.state == "ready":
                 return found
             if found.error:
                 raise StartError(_why(paths, found))
-        exit_code = _exit_code(pid)
-        if exit_code is not None:
-            pid = None
-            found = status.read(paths)
-            if found is not None and found.error:
-                raise StartError(_why(paths, found))
-            if running(paths) is None:
-                raise StartError(_with_log("the supervisor ended", paths.log("supervisor")))
-        elif pid is None and running(paths) is None:
+        elif child is None and time.monotonic() > patience:
             raise StartError(_with_log("the supervisor ended", paths.log("supervisor")))
+        if code is not None:
+            if code != status.ALREADY_RUNNING:
+                raise StartError(_with_log("the supervisor ended", paths.log("supervisor")))
+            # Two `up` at once: the other one's supervisor is about to say something.
+            child, patience = None, time.monotonic() + _TAKEOVER_SECONDS
         time.sleep(_POLL_SECONDS)
     raise StartError(f"the mesh is not ready after {_UP_SECONDS:.0f} s: see `paymesh status`")
-
-
-def _exit_code(pid: int | None) -> int | None:
-    """How our supervisor ended; None while it runs, or when it is not ours."""
-    if pid is None:
-        return None
-    try:
-        found, code = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return None
-    return os.waitstatus_to_exitcode(code) if found else None
-
-
-def _end(paths: Paths, pid: int) -> None:
-    """Ends the supervisor that this process has started, and waits for it."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _DOWN_SECONDS
-    while _exit_code(pid) is None and time.monotonic() < deadline:
-        found = status.read(paths)
-        if found is None or found.supervisor is None or not found.supervisor.is_alive():
-            break
-        time.sleep(_POLL_SECONDS)
 
 
 def _why(paths: Paths, found: MeshStatus) -> str:

@@ -11,6 +11,9 @@ from paymesh.paths import Paths
 from paymesh.runtime.files import write_file
 from paymesh.runtime.identity import ProcessId
 
+# Exit code of a supervisor that found another one in its home.
+ALREADY_RUNNING = 3
+
 ProcessState = Literal[
     "waiting",  # for what it depends on
     "starting",  # runs, and is not ready yet
@@ -108,6 +111,26 @@ def read(paths: Paths) -> MeshStatus | None:
         return None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None  # of another version, or damaged: as good as none
+
+
+class Reader:
+    """Reads the status again and again, but parses it only when it has changed."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._seen: tuple[int, int] | None = None
+        self._found: MeshStatus | None = None
+
+    def read(self) -> MeshStatus | None:
+        """As `read` of this module."""
+        try:
+            now = self._paths.status_file.stat()
+        except FileNotFoundError:
+            return None
+        seen = (now.st_ino, now.st_mtime_ns)
+        if seen != self._seen:
+            self._found, self._seen = read(self._paths), seen
+        return self._found
 
 
 def _process_id(raw: dict[str, Any] | None) -> ProcessId | None:

@@ -31,7 +31,6 @@ from paymesh.runtime.programs import load_programs
 from paymesh.runtime.requests import Requests
 from paymesh.runtime.workspace import Workspace
 
-ALREADY_RUNNING = 3
 _STEP_ATTEMPTS = 4
 _LEFTOVER_SECONDS = 10.0
 _ROTATE_SECONDS = 5.0
@@ -263,7 +262,7 @@ def main(table: type[Table] = Table) -> int:
     paths = default_paths()
     lock = _lock(paths)
     if lock is None:
-        return ALREADY_RUNNING
+        return status.ALREADY_RUNNING
     with lock, contextlib.chdir(paths.home):
         try:
             mesh = load_mesh()
