@@ -30,7 +30,7 @@ def test_a_refused_caller_is_told_the_id_of_a_decision_that_is_on_record(world: 
     assert record["allowed"] is False
     assert record["reason"] == "USER_ROLE_MISSING"
     assert record["caller"] == "gateway"
-    assert record["user"] == "audrey"
+    assert record["user"]["sub"] == "audrey"
     assert record["rpc"] == "/paymesh.payments.v1.PaymentsService/CreatePayment"
     assert re.fullmatch(r"\d{13}-[0-9a-f]{12}", record["revision"])
 

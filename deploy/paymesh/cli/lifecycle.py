@@ -188,9 +188,10 @@ def _print_new(found: MeshStatus, shown: set[str]) -> None:
 
 def _as_json(found: MeshStatus | None) -> dict[str, object]:
     if found is None:
-        return {"state": "down", "processes": []}
+        return {"state": "down", "home": str(default_paths().home), "processes": []}
     return {
         "state": found.state,
+        "home": str(default_paths().home),
         "supervisor_pid": found.supervisor.pid if found.supervisor else None,
         "separate_uids": found.separate_uids,
         "ready_after_seconds": found.ready_after_seconds,

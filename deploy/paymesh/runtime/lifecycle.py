@@ -67,8 +67,10 @@ def start(
         return found
     child = None
     if found is None or found.state == "failed":
-        mirror.open_directory(paths.home)
-        child = _spawn(paths, program)
+        try:
+            child = _spawn(paths, program)
+        except OSError as error:
+            raise ConfigError(f"{error}: set PAYMESH_HOME to a place that you may use") from error
     try:
         return _wait_up(paths, child, progress)
     except BaseException:
@@ -144,6 +146,7 @@ class _Child:
 
 def _spawn(paths: Paths, program: Sequence[str]) -> _Child:
     """A supervisor in a session of its own, its output in its log."""
+    mirror.open_directory(paths.home)
     log = paths.log("supervisor")
     log.parent.mkdir(mode=0o700, exist_ok=True)
     logs.rotate(log)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-_KEEP_SECONDS = 14 * 86400
+_KEEP_SECONDS = 3 * 86400
 _OTHERS_READ, _OTHERS_ENTER = stat.S_IROTH, stat.S_IXOTH
 
 
@@ -59,7 +59,7 @@ def file_state(path: Path) -> tuple[str, int, int]:
 def ensure(target: Path, build: Callable[[Path], None]) -> Path:
     """Makes the directory `target` by `build(scratch)` unless it is there, atomically.
 
-    A directory that nobody asked for in two weeks is removed by the next `prune`.
+    A directory that nobody used for three days is removed by the next `prune`.
     """
     if target.is_dir():
         os.utime(target)
@@ -86,8 +86,15 @@ def open_directory(path: Path) -> None:
             directory.chmod(0o755)
 
 
+def keep(directory: Path, used: Iterable[Path]) -> None:
+    """Marks the copies below `directory` that stand on the way to `used` as in use."""
+    for path in used:
+        if path.is_relative_to(directory) and path != directory:
+            os.utime(directory / path.relative_to(directory).parts[0])
+
+
 def prune(directory: Path) -> None:
-    """Removes copies below `directory` that were not used for two weeks."""
+    """Removes copies below `directory` that were not used for three days."""
     oldest = time.time() - _KEEP_SECONDS
     for entry in directory.iterdir() if directory.is_dir() else ():
         if entry.is_dir() and entry.stat(follow_symlinks=False).st_mtime < oldest:

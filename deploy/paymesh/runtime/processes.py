@@ -32,7 +32,7 @@ class Table:
         self, workspace: Workspace, programs: Programs, environment: Mapping[str, str]
     ) -> None:
         self._workspace = workspace
-        self._programs = programs
+        self.programs = programs
         self._passed_on = {key: environment[key] for key in PASSED_ON if environment.get(key)}
         self._postgres = Postgres(
             workspace, programs.postgres, programs.python.environment(tools=True)
@@ -145,11 +145,11 @@ class Table:
         tools: bool = False,
         **more: object,
     ) -> Spec:
-        python = self._programs.python
+        python = self.programs.python
         return self._spec(
             name,
             owner,
-            [self._programs.python_of(owner), *arguments],
+            [self.programs.python_of(owner), *arguments],
             environment={
                 **python.environment(tools=tools),
                 **self._passed_on,
@@ -164,7 +164,7 @@ class Table:
         return self._spec(
             f"{workload.name}-pdp",
             workload.name,
-            [self._programs.pdp, *pdp.arguments(mesh, workload)],
+            [self.programs.pdp, *pdp.arguments(mesh, workload)],
             after=("bundle-server",),
             environment={
                 **_PDP_ENVIRONMENT,
@@ -208,7 +208,7 @@ class Table:
             f"{workload.name}-envoy",
             workload.name,
             [
-                self._programs.envoy_of(workload.name),
+                self.programs.envoy_of(workload.name),
                 *("--config-path", "envoy.yaml"),
                 *ENVOY_ARGS,
             ],

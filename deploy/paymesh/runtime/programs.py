@@ -64,6 +64,13 @@ class Programs:
     postgres: Path
     launchers: Mapping[str, Path]
 
+    def keep(self, paths: Paths) -> None:
+        """Keeps copies that a mesh runs from others' hands: to be called now and then."""
+        programs = (self.envoy, self.pdp, self.spire_server, self.spire_agent, self.postgres)
+        python = (self.python.executable, self.python.services, self.python.library_path)
+        used = [path for path in (*programs, *python) if path is not None]
+        mirror.keep(paths.cache / "runtime", used)
+
     def envoy_of(self, workload: str) -> Path:
         """Envoy as this workload starts it."""
         directory = self.launchers.get(workload)

@@ -107,7 +107,7 @@ def read(paths: Paths) -> MeshStatus | None:
         ]
         supervisor = _process_id(raw.pop("supervisor"))
         return MeshStatus(**raw, supervisor=supervisor, processes=processes)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None  # of another version, or damaged: as good as none
@@ -125,7 +125,7 @@ class Reader:
         """As `read` of this module."""
         try:
             now = self._paths.status_file.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         seen = (now.st_ino, now.st_mtime_ns)
         if seen != self._seen:

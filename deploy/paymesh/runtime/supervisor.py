@@ -33,6 +33,7 @@ from paymesh.runtime.workspace import Workspace
 
 _STEP_ATTEMPTS = 4
 _LEFTOVER_SECONDS = 10.0
+_KEEP_SECONDS = 3600.0
 _ROTATE_SECONDS = 5.0
 _STATUS_SECONDS = 0.05
 
@@ -78,7 +79,9 @@ class Supervisor:
             failure = _first(errors)
         except* Exception as errors:  # noqa: BLE001 — children must be stopped whatever it was
             traceback.print_exception(errors)
-            failure = StartError(f"the supervisor failed: {_innermost(errors)!r}")
+            error = _innermost(errors)
+            said = error if isinstance(error, OSError) else repr(error)
+            failure = StartError(f"the supervisor failed: {said}")
         await self._stop(failure)
         if failure:
             _say(str(failure))
@@ -117,6 +120,7 @@ class Supervisor:
             *(self._run_process(process, done) for process in self._processes.values()),
             self._write_status(),
             self._limit_logs(),
+            self._keep_programs(table),
             table.follow_policies(_say),
         ]
         try:
@@ -178,6 +182,12 @@ class Supervisor:
         elif self._status.state == "ready":
             self._status.state = "degraded"
         status.write(self._paths, self._status)
+
+    async def _keep_programs(self, table: Table) -> None:
+        """Other meshes of this cache remove copies that nobody seems to use."""
+        while True:
+            table.programs.keep(self._paths)
+            await asyncio.sleep(_KEEP_SECONDS)
 
     async def _limit_logs(self) -> None:
         while True:

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -196,6 +197,7 @@ def test_a_port_in_use_is_a_sentence(small_mesh: SmallMesh) -> None:
 
 def test_a_process_that_cannot_start_is_named_with_its_log(small_mesh: SmallMesh) -> None:
     """The sentence names it, and its own last words follow."""
+    small_mesh.up()
     small_mesh.down()
     keys = small_mesh.paths.data / "spire-server" / "keys.json"
     good = keys.read_bytes()
@@ -249,6 +251,14 @@ def test_changed_inputs_start_the_mesh_anew(
     after = small_mesh.up()
     assert after.state == "ready"
     assert after.supervisor != before.supervisor
+
+
+@pytest.mark.parametrize("home", ["/dev/null/home", "/proc/home"])
+def test_a_home_that_cannot_be_made_is_a_sentence(home: str, tmp_path: Path) -> None:
+    """It names the place and the variable."""
+    with pytest.raises(ConfigError, match="PAYMESH_HOME") as error:
+        lifecycle.start(Paths(home=Path(home), cache=tmp_path), lambda _: None)
+    assert home in str(error.value)
 
 
 def test_purge_is_for_homes_that_are_down(small_mesh: SmallMesh) -> None:

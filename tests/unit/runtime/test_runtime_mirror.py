@@ -112,10 +112,12 @@ def test_a_tree_is_copied_readable_for_all(tmp_path: Path) -> None:
 
 
 def test_old_copies_are_pruned(tmp_path: Path) -> None:
-    """Two weeks after their last use."""
-    for name in ("old", "new"):
-        (tmp_path / name).mkdir()
-    long_ago = time.time() - 15 * 86400
-    os.utime(tmp_path / "old", (long_ago, long_ago))
+    """Three days after their last use; a mesh that runs says that it uses them."""
+    long_ago = time.time() - 4 * 86400
+    for name in ("old", "running"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    (tmp_path / "new").mkdir()
+    mirror.keep(tmp_path, [tmp_path / "running" / "bin" / "python", Path("/usr/bin/python3")])
     mirror.prune(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "running"]
