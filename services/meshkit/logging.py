@@ -33,6 +33,8 @@ _MACHINE_MADE_KEYS = frozenset({"trace_id", "decision_id", "correlation_id", "ti
 # What has to be in the text (in lower case) for a pattern to be worth trying, the
 # pattern, and its replacement: most lines have none of it, and every call is a line.
 _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
+    # PostgreSQL quotes the row that broke a rule, with whatever is in it.
+    (("detail:",), re.compile(r"DETAIL:[^\n]*"), f"DETAIL: {REDACTED}"),
     (
         ("bearer", "basic"),
         re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]+"),

@@ -23,6 +23,7 @@ SECRETS = {
     "quoted dsn": "host=/run password='hunter2 \\' hunter2' dbname=x",
     "url": "postgresql://ledger:hunter2hunter2@/ledger",
     "bank token": "public-sandbox-success-12345678",
+    "row": "new row violates check\nDETAIL:  Failing row contains (alice, hotel, 31840).",
     "card": "paid with 4111 1111 1111 1111",
     "pem": "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----",
 }
@@ -34,6 +35,7 @@ LEAKS = (
     "success-12345678",
     "4111",
     "MIGHAgEA",
+    "alice, hotel",
 )
 
 
