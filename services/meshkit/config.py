@@ -28,7 +28,7 @@ class AppConfig:
     app_socket: Path
     outbound_socket: Path
     egress_socket: Path | None
-    dsn: str = field(repr=False)
+    dsn: str | None = field(repr=False)
     pdp_url: str
     pdp_token: str = field(repr=False)
     provider_key: str | None = field(repr=False)
@@ -48,6 +48,7 @@ def load_config(environment: Mapping[str, str] | None = None) -> AppConfig:
     if not _WORKLOAD.fullmatch(workload):
         raise ConfigError("PAYMESH_WORKLOAD must be a name of a-z, 0-9 and hyphen.")
     egress = source.get("PAYMESH_EGRESS_SOCKET")
+    dsn_file = source.get("PAYMESH_DSN_FILE")
     provider_key_file = source.get("PAYMESH_PROVIDER_KEY_FILE")
     return AppConfig(
         workload=workload,
@@ -55,7 +56,8 @@ def load_config(environment: Mapping[str, str] | None = None) -> AppConfig:
         app_socket=Path(_required(source, "PAYMESH_APP_SOCKET")),
         outbound_socket=Path(_required(source, "PAYMESH_OUTBOUND_SOCKET")),
         egress_socket=Path(egress) if egress else None,
-        dsn=_secret(_required(source, "PAYMESH_DSN_FILE"), "PAYMESH_DSN_FILE"),
+        # Not every service has a database; one that has refuses to start without.
+        dsn=_secret(dsn_file, "PAYMESH_DSN_FILE") if dsn_file else None,
         pdp_url=_pdp_url(_required(source, "PAYMESH_PDP_URL")),
         pdp_token=_secret(_required(source, "PAYMESH_PDP_TOKEN_FILE"), "PAYMESH_PDP_TOKEN_FILE"),
         provider_key=(

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
-from meshkit.config import AppConfig
+from meshkit.config import AppConfig, ConfigError
 from meshkit.context import current_or_none
 from meshkit.errors import MeshError
 
@@ -86,8 +86,11 @@ async def open_pool(config: AppConfig, *, max_connections: int = MAX_CONNECTIONS
     """Open the pool of the service's own role; every session has the timeouts above.
 
     Does not wait for the database: a service starts without it and answers
-    UNAVAILABLE until it is there. Close it with `on_stop=[pool.close]`.
+    UNAVAILABLE until it is there. Close it with `on_stop=[pool.close]`. Raises
+    ConfigError when the service was not told of a database.
     """
+    if config.dsn is None:
+        raise ConfigError("PAYMESH_DSN_FILE is not set.")
     settings: dict[str, Any] = conninfo_to_dict(config.dsn)
     settings["options"] = " ".join(
         part

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from meshkit.config import AppConfig, ConfigError, load_config
+from meshkit.database import open_pool
 
 REQUIRED = (
     "PAYMESH_WORKLOAD",
     "PAYMESH_TRUST_DOMAIN",
     "PAYMESH_APP_SOCKET",
     "PAYMESH_OUTBOUND_SOCKET",
-    "PAYMESH_DSN_FILE",
     "PAYMESH_PDP_URL",
     "PAYMESH_PDP_TOKEN_FILE",
     "PAYMESH_MAX_MESSAGE_BYTES",
@@ -42,6 +42,16 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "PAYMESH_PROVIDER_KEY_FILE": str(tmp_path / "key"),
         "PAYMESH_MAX_MESSAGE_BYTES": "65536",
     }
+
+
+async def test_a_service_with_a_database_refuses_to_start_without_one(
+    environment: dict[str, str],
+) -> None:
+    """A service without a database needs no DSN; one that opens a pool is told what is missing."""
+    del environment["PAYMESH_DSN_FILE"]
+    config = load_config(environment)
+    with pytest.raises(ConfigError, match="PAYMESH_DSN_FILE"):
+        await open_pool(config)
 
 
 def test_a_complete_environment_is_read(environment: dict[str, str]) -> None:
