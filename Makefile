@@ -23,7 +23,7 @@ $(STAMP): requirements.lock requirements-installer.lock pyproject.toml
 	@echo "installing Python packages into $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements-installer.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --only-binary :all: -r requirements.lock \
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --only-binary :all: -r requirements.lock \
 	  || { echo "  uv could not; pip takes a few minutes"; \
 	       $(PIP) install --require-hashes --only-binary :all: -r requirements.lock; }
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .

@@ -8,6 +8,7 @@ thought about is one that a reviewer never saw.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.message import DecodeError
 
 from paymesh.errors import ConfigError
-from paymesh.grants import Grants
-from paymesh.mesh import Mesh
+from paymesh.grants import Grants, load_grants
+from paymesh.mesh import Mesh, load_mesh, repository_root
 
 _CONDITION_RULE = re.compile(r'^condition(?:\["([a-z0-9_]+)"\]|\.([a-z0-9_]+))', re.MULTILINE)
 _GRANTS = "policies/paymesh/grants/data.yaml"
@@ -100,3 +101,20 @@ def check(mesh: Mesh, grants: Grants, known_rpcs: Iterable[str], known: Collecti
     problems += [f"{rpc} is closed: say why" for rpc, why in grants.closed.items() if not why]
     if problems:
         raise ConfigError("\n".join(f"{_GRANTS}: {problem}" for problem in problems))
+
+
+def main() -> int:
+    """`python -m paymesh.policy.coverage`: 1 and what to do when a line is wrong."""
+    policies = repository_root() / "policies"
+    try:
+        check(
+            load_mesh(), load_grants(), rpcs(policies / "descriptors.binpb"), conditions(policies)
+        )
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
