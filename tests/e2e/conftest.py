@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from e2e.checkout import copied
 from e2e.world import World
+from paymesh.mesh import repository_root
 
 # Before anything reads them: the mesh under test is never the user's own.
 _OFFSET = os.environ.get("PAYMESH_TEST_PORT_OFFSET", "2000")
@@ -26,12 +28,21 @@ def mesh_home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def world(mesh_home: Path) -> Iterator[World]:
+def checkout() -> Iterator[Path]:
+    """A copy of the repository: tests edit its policies while the mesh runs from it."""
+    with copied(repository_root()) as root:
+        yield root
+
+
+@pytest.fixture(scope="session")
+def world(mesh_home: Path, checkout: Path) -> Iterator[World]:
     """The running mesh."""
-    os.environ["PAYMESH_HOME"] = str(mesh_home)
-    os.environ["PAYMESH_PORT_OFFSET"] = _OFFSET
-    running = World.start()
-    try:
-        yield running
-    finally:
-        running.stop()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PAYMESH_ROOT", str(checkout))
+        environment.setenv("PAYMESH_HOME", str(mesh_home))
+        environment.setenv("PAYMESH_PORT_OFFSET", _OFFSET)
+        running = World.start()
+        try:
+            yield running
+        finally:
+            running.stop()

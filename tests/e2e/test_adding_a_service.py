@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.checkout import copied
 from paymesh.mesh import repository_root
 
 _BLOCK = re.compile(
@@ -26,25 +27,13 @@ _CALL = '{"base_currency_code": "EUR", "quote_currency_code": "USD"}'
 @pytest.fixture(scope="module")
 def copy() -> Iterator[Path]:
     """The repository with the page carried out, up to and with `make render`."""
-    root = Path(tempfile.mkdtemp(prefix="pm-copy-", dir="/tmp"))
-    root.chmod(0o755)
-    source = repository_root()
-    listed = subprocess.run(
-        ["/usr/bin/env", "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=source,
-        capture_output=True,
-        check=True,
-    ).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        if (source / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source / name, root / name)
-    blocks = list(_BLOCK.finditer((root / "docs" / "adding-a-service.md").read_text("utf-8")))
-    assert len(blocks) >= 7
-    for block in blocks:
-        _carry_out(root, block)
-    yield root
-    shutil.rmtree(root, ignore_errors=True)
+    with copied(repository_root()) as root:
+        page = root / "docs" / "adding-a-service.md"
+        blocks = list(_BLOCK.finditer(page.read_text("utf-8")))
+        assert len(blocks) >= 7
+        for block in blocks:
+            _carry_out(root, block)
+        yield root
 
 
 def _carry_out(root: Path, block: re.Match[str]) -> None:
