@@ -6,7 +6,7 @@ bin=$PWD/.venv/bin
 go=$("$bin/python" -c 'from paymesh import paths; from paymesh.setup.toolchain import go_binary; print(go_binary(paths.default_paths()))')
 
 printf -- '– Go tests of the policy decision point\n'
-(cd policies/pdp && CGO_ENABLED=0 "$go" test ./...)
+(cd policies/pdp && CGO_ENABLED=0 "$go" test -trimpath ./...)
 printf -- '– Python tests\n'
 "$bin/python" -m pytest -q --ignore=tests/repo --ignore=tests/integration/envoy --ignore=tests/e2e
 # Apart, because they set the environment of a whole mesh.

@@ -47,7 +47,7 @@ type Plugin struct {
 	server  *server
 	health  *health.Server
 	grpc    *grpc.Server
-	served  chan struct{} // closed when the listener is
+	served  chan struct{}                      // closed when the listener is
 	log     atomic.Pointer[decisionlog.Plugin] // nil if none is configured
 	opaLog  *opaRecorder                       // used then
 	stop    sync.Once
