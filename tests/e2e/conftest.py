@@ -12,7 +12,6 @@ import pytest
 
 from e2e.checkout import copied
 from e2e.world import World
-from paymesh.mesh import repository_root
 
 # Before anything reads them: the mesh under test is never the user's own.
 _OFFSET = os.environ.get("PAYMESH_TEST_PORT_OFFSET", "2000")
@@ -30,7 +29,7 @@ def mesh_home() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def checkout() -> Iterator[Path]:
     """A copy of the repository: tests edit its policies while the mesh runs from it."""
-    with copied(repository_root()) as root:
+    with copied() as root:
         yield root
 
 

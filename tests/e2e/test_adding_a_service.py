@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from e2e.checkout import copied
-from paymesh.mesh import repository_root
 
 _BLOCK = re.compile(
     r"<!-- (?P<what>file|insert): (?P<path>\S+)(?: after: (?P<after>.+?))? -->\n"
@@ -27,7 +26,7 @@ _CALL = '{"base_currency_code": "EUR", "quote_currency_code": "USD"}'
 @pytest.fixture(scope="module")
 def copy() -> Iterator[Path]:
     """The repository with the page carried out, up to and with `make render`."""
-    with copied(repository_root()) as root:
+    with copied() as root:
         page = root / "docs" / "adding-a-service.md"
         blocks = list(_BLOCK.finditer(page.read_text("utf-8")))
         assert len(blocks) >= 7
