@@ -16,22 +16,20 @@ lost     exchanged, but the connection is cut before the answer
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sqlite3
 
 from aiohttp import web
 
+from simulators import faults
 from simulators.database import Database
-from simulators.errors import InjectedFaultError, InvalidRequestError, NotFoundError
+from simulators.errors import InvalidRequestError, NotFoundError
 from simulators.idempotency import Answer, IdempotentCalls, fingerprint_of
 from simulators.ids import new_id
 from simulators.wire import (
     application,
-    cut_connection,
     idempotency_key,
     json_parameters,
-    respond,
 )
 
 SCHEMA = """
@@ -45,7 +43,6 @@ CREATE TABLE IF NOT EXISTS bank_references (
 ) STRICT;
 """
 
-_SLOW_SECONDS = 2.0
 _LISTED = 1000
 _PUBLIC_TOKEN = re.compile(
     r"public-sandbox-(?P<outcome>success|pending|failed)-(?P<rest>[A-Za-z0-9-]{1,80})"
@@ -76,20 +73,17 @@ class BankData:
         token = _PUBLIC_TOKEN.fullmatch(given["public_token"])
         if token is None:
             raise InvalidRequestError("public_token_invalid", "there is no such public token")
-        outcome, rest = token["outcome"], token["rest"]
+        outcome = token["outcome"]
 
-        async def before() -> None:
-            if rest.startswith("slow"):
-                await asyncio.sleep(_SLOW_SECONDS)
-            if rest.startswith("error") and await self._calls.first_fault(key):
-                raise InjectedFaultError("try_again", "nothing was exchanged")
-
-        answer = await self._calls.run(
-            key, fingerprint_of("exchange", given), lambda c: _exchange(c, key, outcome), before
+        return await faults.answer(
+            request,
+            self._calls,
+            key,
+            fingerprint_of("exchange", given),
+            lambda c: _exchange(c, key, outcome),
+            fault=token["rest"],
+            undone="nothing was exchanged",
         )
-        if rest.startswith("lost") and not answer.replayed:
-            cut_connection(request)
-        return respond(answer)
 
     async def status(self, request: web.Request) -> web.Response:
         """GET /v1/references/{reference}."""

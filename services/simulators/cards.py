@@ -17,7 +17,6 @@ tok_lost                                    charged, but the connection is cut b
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -25,13 +24,13 @@ from typing import Any
 
 from aiohttp import web
 
+from simulators import faults
 from simulators.database import Database
 from simulators.errors import InjectedFaultError, InvalidRequestError, NotFoundError
 from simulators.idempotency import Answer, IdempotentCalls, fingerprint_of
 from simulators.ids import new_id
 from simulators.wire import (
     application,
-    cut_connection,
     idempotency_key,
     json_parameters,
     respond,
@@ -59,7 +58,6 @@ CREATE TABLE IF NOT EXISTS refunds (
 ) STRICT;
 """
 
-_SLOW_SECONDS = 2.0
 _MAX_AMOUNT = 10**12
 _LISTED = 1000
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -104,18 +102,15 @@ class CardProcessor:
         if not _SOURCE.fullmatch(source) or not _KNOWN.match(source):
             raise InvalidRequestError("source_invalid", "there is no such token")
 
-        async def before() -> None:
-            if source.startswith("tok_slow"):
-                await asyncio.sleep(_SLOW_SECONDS)
-            if source.startswith("tok_error") and await self._calls.first_fault(key):
-                raise InjectedFaultError("try_again", "nothing was charged")
-
-        answer = await self._calls.run(
-            key, fingerprint_of("charge", given), lambda c: _charge(c, key, given), before
+        return await faults.answer(
+            request,
+            self._calls,
+            key,
+            fingerprint_of("charge", given),
+            lambda c: _charge(c, key, given),
+            fault=source.removeprefix("tok_"),
+            undone="nothing was charged",
         )
-        if source.startswith("tok_lost") and not answer.replayed:
-            cut_connection(request)
-        return respond(answer)
 
     async def refund(self, request: web.Request) -> web.Response:
         """POST /v1/refunds."""
