@@ -105,11 +105,7 @@ def _validate_descriptor() -> bytes:
 
 
 def _with_known_services(compiled: bytes) -> bytes:
-    """Adds health, reflection and error details, which every service speaks.
-
-    Source positions are dropped after protoc's own files, so that the set does
-    not change when a comment does not.
-    """
+    """Adds health, reflection and error details, which every service speaks."""
     files = descriptor_pb2.FileDescriptorSet.FromString(compiled)
     present = {file.name for file in files.file}
     for module in (health_pb2, reflection_pb2, error_details_pb2):
