@@ -103,6 +103,28 @@ class Catalogue:
             f"{name!r} is not SERVICE/METHOD of one of {', '.join(sorted(self._services))}"
         )
 
+    def send(
+        self,
+        channel: grpc.Channel,
+        rpc: str,
+        request: Mapping[str, Any] | None = None,
+        *,
+        metadata: Metadata = (),
+        timeout_seconds: float = 15.0,
+    ) -> Reply:
+        """Makes one unary call of the RPC that `rpc` names, with a request as from JSON.
+
+        Raises:
+            ConfigError: as `method` and `invoke`.
+        """
+        return invoke(
+            channel,
+            self.method(rpc),
+            json.dumps(request or {}),
+            metadata=metadata,
+            timeout_seconds=timeout_seconds,
+        )
+
 
 def _means(full: str, wanted: str) -> bool:
     if full == wanted or full.endswith(f".{wanted}"):

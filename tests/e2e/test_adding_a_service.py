@@ -64,8 +64,12 @@ def _environment(root: Path, **more: str) -> dict[str, str]:
 
 def _paymesh(root: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     code = "from paymesh.cli.main import app; app()"
+    return _python(root, "-c", code, *arguments, **more)
+
+
+def _python(root: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, *arguments],
         cwd=root,
         env=_environment(root, **more),
         capture_output=True,
@@ -81,15 +85,7 @@ def test_the_recipe_makes_a_service_that_only_its_callers_reach(copy: Path) -> N
     rendered = _paymesh(copy, "render")
     assert rendered.returncode == 0, rendered.stderr
     for module in ("paymesh.policy.coverage", "paymesh.checker"):
-        done = subprocess.run(
-            [sys.executable, "-m", module],
-            cwd=copy,
-            env=_environment(copy),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = _python(copy, "-m", module)
         assert done.returncode == 0, (module, done.stdout, done.stderr)
     home = Path(tempfile.mkdtemp(prefix="pm-", dir="/tmp"))
     home.chmod(0o755)
@@ -117,15 +113,7 @@ def test_a_forgotten_grant_fails_the_build(copy: Path) -> None:
     path.write_text(without, encoding="utf-8")
     try:
         _paymesh(copy, "render")
-        done = subprocess.run(
-            [sys.executable, "-m", "paymesh.policy.coverage"],
-            cwd=copy,
-            env=_environment(copy),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = _python(copy, "-m", "paymesh.policy.coverage")
         assert done.returncode != 0
         assert "/paymesh.rates.v1.RatesService/GetRate" in done.stdout + done.stderr
     finally:

@@ -21,18 +21,14 @@ def _ask(world: World, callee: str):
 
 
 @pytest.mark.parametrize("callee", sorted(_QUESTIONS))
-def test_without_a_policy_engine_a_service_is_unavailable(world: World, callee: str) -> None:
-    """With its PDP stopped a service answers UNAVAILABLE with that reason, and nothing runs."""
-    with control.stopped(world.paths, f"{callee}-pdp"), world.nothing_runs_in(callee):
-        reply = _ask(world, callee)
-        assert (reply.code, reply.reason) == ("UNAVAILABLE", "POLICY_ENGINE_UNAVAILABLE")
-    assert _ask(world, callee).ok
-
-
-@pytest.mark.parametrize("callee", sorted(_QUESTIONS))
-def test_with_a_hanging_policy_engine_a_service_is_unavailable(world: World, callee: str) -> None:
-    """With its PDP hanging a service answers UNAVAILABLE within the authorisation timeout."""
-    with control.paused(world.paths, f"{callee}-pdp"), world.nothing_runs_in(callee):
+@pytest.mark.parametrize("without", [control.stopped, control.paused])
+def test_without_a_policy_engine_a_service_is_unavailable(
+    world: World, callee: str, without
+) -> None:
+    """With its PDP stopped or hanging a service answers UNAVAILABLE with that reason, within the
+    authorisation timeout, and nothing runs.
+    """
+    with without(world.paths, f"{callee}-pdp"), world.nothing_runs_in(callee):
         reply = _ask(world, callee)
         assert (reply.code, reply.reason) == ("UNAVAILABLE", "POLICY_ENGINE_UNAVAILABLE")
     assert _ask(world, callee).ok

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import grpc
 
 from paymesh import dial, users
-from paymesh.calls import Catalogue, Metadata, Reply, invoke
+from paymesh.calls import Catalogue, Metadata, Reply
 from paymesh.cli.lifecycle import bring_down, bring_up
 from paymesh.grants import Grants, load_grants
 from paymesh.mesh import Mesh, load_mesh
@@ -98,13 +98,8 @@ class World:
         timeout_seconds: float = 10.0,
     ) -> Reply:
         """On any channel."""
-        method = self.catalogue.method(rpc)
-        return invoke(
-            channel,
-            method,
-            json.dumps(request or {}),
-            metadata=metadata,
-            timeout_seconds=timeout_seconds,
+        return self.catalogue.send(
+            channel, rpc, request, metadata=metadata, timeout_seconds=timeout_seconds
         )
 
     def raw(

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterator
 
 from paymesh import dial, users
-from paymesh.calls import Catalogue, invoke
+from paymesh.calls import Catalogue, Reply
 from paymesh.checks.model import Context, Finding, Section
 
 _TIMEOUT_SECONDS = 5.0
@@ -24,10 +24,7 @@ def check(context: Context) -> Iterator[Finding]:
 
 def _permitted(context: Context) -> Finding:
     name = "an end user's call over gRPC is answered"
-    method = Catalogue.load().method("payments/ListPayments")
-    metadata = dial.user_metadata(context.paths, context.mesh, "alice")
-    with dial.gateway(context.paths, context.mesh) as channel:
-        reply = invoke(channel, method, "{}", metadata=metadata, timeout_seconds=_TIMEOUT_SECONDS)
+    reply = _call_as_customer(context, "payments/ListPayments")
     if reply.ok:
         return _section.ok(name)
     said = f"{reply.code} {reply.reason or ''} {reply.message}".strip()
@@ -67,13 +64,18 @@ def _as_json(context: Context) -> Finding:
 
 def _refused(context: Context) -> Finding:
     name = "a call that nobody granted is refused"
-    method = Catalogue.load().method("payments/RefundPayment")
-    metadata = dial.user_metadata(context.paths, context.mesh, "alice")
-    with dial.gateway(context.paths, context.mesh) as channel:
-        reply = invoke(channel, method, "{}", metadata=metadata, timeout_seconds=_TIMEOUT_SECONDS)
+    reply = _call_as_customer(context, "payments/RefundPayment")
     refused = reply.code == "PERMISSION_DENIED"
     return _section.expect(
         name,
         None if refused else f"payments/RefundPayment as a customer: {reply.code}",
         "compare policies/ with the last revision that was reviewed",
     )
+
+
+def _call_as_customer(context: Context, rpc: str) -> Reply:
+    metadata = dial.user_metadata(context.paths, context.mesh, "alice")
+    with dial.gateway(context.paths, context.mesh) as channel:
+        return Catalogue.load().send(
+            channel, rpc, metadata=metadata, timeout_seconds=_TIMEOUT_SECONDS
+        )

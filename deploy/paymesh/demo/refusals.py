@@ -94,22 +94,15 @@ def _tampered_token(session: Session) -> None:
 
 
 def _policy_engine_stopped(session: Session) -> None:
-    with control.paused(session.paths, "ledger-pdp"):
-        reply = session.call("audrey", "ledger/ListBalances", _BALANCES)
-    session.report(
-        _STEP,
-        "the ledger's policy engine hangs",
-        outcome(reply),
-        expected=reply.code == "UNAVAILABLE" and reply.reason == "POLICY_ENGINE_UNAVAILABLE",
-    )
-    with control.stopped(session.paths, "ledger-pdp"):
-        reply = session.call("audrey", "ledger/ListBalances", _BALANCES)
-    session.report(
-        _STEP,
-        "the ledger's policy engine is stopped",
-        outcome(reply),
-        expected=reply.code == "UNAVAILABLE" and reply.reason == "POLICY_ENGINE_UNAVAILABLE",
-    )
+    for without, what in ((control.paused, "hangs"), (control.stopped, "is stopped")):
+        with without(session.paths, "ledger-pdp"):
+            reply = session.call("audrey", "ledger/ListBalances", _BALANCES)
+        session.report(
+            _STEP,
+            f"the ledger's policy engine {what}",
+            outcome(reply),
+            expected=reply.code == "UNAVAILABLE" and reply.reason == "POLICY_ENGINE_UNAVAILABLE",
+        )
 
 
 def forge(genuine: dial.Svid, spiffe_id: str) -> dial.Svid:

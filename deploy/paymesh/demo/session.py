@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import grpc
 
 from paymesh import dial
-from paymesh.calls import Catalogue, Reply, invoke
+from paymesh.calls import Catalogue, Reply
 from paymesh.mesh import Mesh
 from paymesh.paths import Paths
 
@@ -71,13 +70,8 @@ class Session:
         timeout_seconds: float = 15.0,
     ) -> Reply:
         """On any channel."""
-        method = self._catalogue.method(rpc)
-        return invoke(
-            channel,
-            method,
-            json.dumps(request),
-            metadata=metadata,
-            timeout_seconds=timeout_seconds,
+        return self._catalogue.send(
+            channel, rpc, request, metadata=metadata, timeout_seconds=timeout_seconds
         )
 
     def report(self, step: str, what: str, outcome: str, *, expected: bool) -> None:
