@@ -74,6 +74,18 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True)
+class Kubernetes:
+    """What a cluster needs beside the workloads. `drain_seconds` is how long a pod that
+    is told to end still serves.
+    """
+
+    cluster_domain: str
+    namespaces: Mapping[str, str]
+    ports: Mapping[str, int]
+    drain_seconds: int
+
+
+@dataclasses.dataclass(frozen=True)
 class User:
     """An end user that the demo and the tests make tokens for."""
 
@@ -108,6 +120,7 @@ class Mesh:
     platform: Mapping[str, int]
     external: Mapping[str, External]
     users: Users
+    kubernetes: Kubernetes
 
     def spiffe_id(self, workload: str) -> str:
         """The workload's SPIFFE ID (SPIFFE-ID standard, section 2)."""
@@ -136,6 +149,10 @@ class Mesh:
     def database_gid(self) -> int:
         """The group that may reach PostgreSQL's socket: the offset is above every workload's."""
         return self.uid_base + 99
+
+    def cluster_name(self, service: str, namespace: str | None = None) -> str:
+        """A Service's DNS name in the cluster, in the workloads' namespace if none is given."""
+        return f"{service}.{namespace or self.namespace}.svc.{self.kubernetes.cluster_domain}"
 
     def service_of(self, rpc: str) -> Workload | None:
         """The workload that serves `/package.Service/Method`, if one does."""
@@ -214,6 +231,7 @@ def _mesh(raw: Any, offset: int) -> Mesh:
         workloads={name: _workload(name, w, offset) for name, w in raw["workloads"].items()},
         platform={name: value["uid_offset"] for name, value in raw["platform"].items()},
         external=external,
+        kubernetes=Kubernetes(**raw["kubernetes"]),
         users=Users(
             issuer=users["issuer"],
             audience=users["audience"],
