@@ -114,6 +114,6 @@ def _expected_listeners(facts: Facts, workload: str) -> set[str]:
 def _kustomization(facts: Facts, data: Any) -> list[Finding]:
     found = Findings(f"envoy/{_KUSTOMIZATION}")
     actual = {at(g, "name"): at(g, "files") for g in items(data, "configMapGenerator")}
-    expected = {f"envoy-{name}": [f"envoy.yaml={name}.yaml"] for name in facts.sidecars}
+    expected = {f"envoy-{name}": [f"envoy.yaml=kubernetes/{name}.yaml"] for name in facts.sidecars}
     found.equal("config-maps", actual, expected)
     return found.found

@@ -11,7 +11,7 @@ import yaml
 
 from paymesh.grants import Grants, load_grants
 from paymesh.mesh import Mesh, load_mesh
-from paymesh.render import spire
+from paymesh.render import cluster, pdp, spire
 from paymesh.render.envoy import envoy_config
 from paymesh.render.rpcs import Rpc, rpcs_of
 
@@ -23,6 +23,9 @@ HEADER = (
 _CODE = Path("services/_generated")
 _DESCRIPTORS = Path("policies/descriptors.binpb")
 _ENVOY = Path("envoy")
+_POLICIES = Path("policies")
+# Beside what they were made from, because kustomize reads no file from outside its root.
+_PODS = "kubernetes"
 _SPIRE = Path("spire")
 
 
@@ -35,6 +38,7 @@ def render_all(root: Path) -> dict[Path, bytes]:
     mesh, grants = load_mesh(root, port_offset=0), load_grants(root)
     files = _protobuf(root)
     files |= _envoy(mesh, grants, rpcs_of(files[_DESCRIPTORS]))
+    files |= _decision_points(mesh)
     files[_SPIRE / "entries.json"] = _json(spire.entries(mesh, spire.uid_selectors(mesh)))
     return files
 
@@ -74,7 +78,9 @@ def _present(root: Path) -> set[Path]:
         for path in (root / _CODE).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     )
-    return {path.relative_to(root) for path in (*code, *(root / _ENVOY).glob("*.yaml"))}
+    places = (_ENVOY, _ENVOY / _PODS, _POLICIES / _PODS)
+    rest = (path for place in places for path in (root / place).glob("*.yaml"))
+    return {path.relative_to(root) for path in (*code, *rest)}
 
 
 def _protobuf(root: Path) -> dict[Path, bytes]:
@@ -93,23 +99,38 @@ def _protobuf(root: Path) -> dict[Path, bytes]:
 
 
 def _envoy(mesh: Mesh, grants: Grants, rpcs: tuple[Rpc, ...]) -> dict[Path, bytes]:
-    files = {}
+    files, maps = {}, []
     for workload in mesh.sidecars():
+        name = f"{workload.name}.yaml"
         config = envoy_config(mesh, grants, rpcs, workload)
-        files[_ENVOY / f"{workload.name}.yaml"] = to_yaml(config)
-    files[_ENVOY / "kustomization.yaml"] = to_yaml(_kustomization(mesh))
+        files[_ENVOY / name] = to_yaml(config)
+        files[_ENVOY / _PODS / name] = to_yaml(cluster.envoy(config, mesh))
+        maps.append(_config_map(f"envoy-{workload.name}", f"envoy.yaml={_PODS}/{name}"))
+    files[_ENVOY / "kustomization.yaml"] = to_yaml(_kustomization(maps))
     return files
 
 
-def _kustomization(mesh: Mesh) -> dict[str, Any]:
+def _decision_points(mesh: Mesh) -> dict[Path, bytes]:
+    files, maps = {}, [_config_map("paymesh-descriptors", _DESCRIPTORS.name)]
+    for workload in mesh.services():
+        name = f"{workload.name}.yaml"
+        files[_POLICIES / _PODS / name] = to_yaml(pdp.for_pod(mesh, workload))
+        maps.append(_config_map(f"pdp-{workload.name}", f"pdp.yaml={_PODS}/{name}"))
+    files[_POLICIES / "kustomization.yaml"] = to_yaml(_kustomization(maps))
+    return files
+
+
+def _config_map(name: str, file: str) -> dict[str, Any]:
+    """Its name in the cluster ends in a hash of its contents: a change rolls the pods."""
+    return {"name": name, "files": [file]}
+
+
+def _kustomization(maps: list[dict[str, Any]]) -> dict[str, Any]:
     """A base of its own: kustomize reads no file from outside its root."""
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "configMapGenerator": [
-            {"name": f"envoy-{workload.name}", "files": [f"envoy.yaml={workload.name}.yaml"]}
-            for workload in mesh.sidecars()
-        ],
+        "configMapGenerator": maps,
     }
 
 

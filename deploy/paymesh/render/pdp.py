@@ -1,0 +1,108 @@
+"""The policy decision point's configuration, in OPA's own format.
+
+For OPA's own image leave out `plugins.paymesh_decision_log` and
+`decision_logs.plugin`, which it does not know.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from paymesh.mesh import Mesh, Workload
+from paymesh.render.blocks import AUTHZ_SOCKET, Block
+
+BUNDLE_KEY_ID = "paymesh-bundle"
+DECISION_PATH = "paymesh/authz/decision"
+_LONG_POLL_SECONDS = 10
+_TOKEN_CACHE_ENTRIES = 1000
+_MAX_DECISION_LOG_BYTES = 256 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Surroundings:
+    """Where a policy decision point finds things; names are relative to its working directory.
+
+    Without `bundle_key` (PEM) it is given on the command line, as
+    `--set-file keys.paymesh-bundle.key=FILE`: without either it does not start.
+    """
+
+    bundle_server: str
+    bundle_server_ca: str | None = None
+    bundle_token: str = "bundle-token"  # noqa: S105 — a file's name
+    bundle_key: str | None = None
+    descriptors: str = "descriptors.binpb"
+    decisions: str = "decisions.jsonl"
+    revision: str = "revision"
+    revision_floor: str | None = None
+
+
+def configuration(mesh: Mesh, workload: Workload, around: Surroundings) -> Block:
+    """`pdp.yaml` of one workload."""
+    service: Block = {
+        "url": around.bundle_server,
+        "credentials": {"bearer": {"token_path": around.bundle_token}},
+        "response_header_timeout_seconds": _LONG_POLL_SECONDS + 5,
+    }
+    if around.bundle_server_ca:
+        service["tls"] = {"ca_cert": around.bundle_server_ca, "system_ca_required": False}
+    key = {"algorithm": "ES256", **({"key": around.bundle_key} if around.bundle_key else {})}
+    log: Block = {
+        "path": around.decisions,
+        "max_bytes": _MAX_DECISION_LOG_BYTES,
+        "revision_file": around.revision,
+    }
+    if around.revision_floor:
+        log["revision_floor_file"] = around.revision_floor
+    return {
+        "labels": {"workload": workload.name},
+        "services": {"bundles": service},
+        "bundles": {
+            "paymesh": {
+                "service": "bundles",
+                "resource": "bundles/paymesh.tar.gz",
+                "persist": False,
+                "signing": {"keyid": BUNDLE_KEY_ID},
+                "polling": {
+                    "min_delay_seconds": 1,
+                    "max_delay_seconds": 1,
+                    "long_polling_timeout_seconds": _LONG_POLL_SECONDS,
+                },
+            }
+        },
+        "keys": {BUNDLE_KEY_ID: key},
+        "plugins": {
+            "envoy_ext_authz_grpc": {
+                "addr": f"unix://{AUTHZ_SOCKET}",
+                "path": DECISION_PATH,
+                "proto-descriptor": around.descriptors,
+                "grpc-max-recv-msg-size": 4 * mesh.limits.max_message_bytes,
+            },
+            "paymesh_decision_log": log,
+        },
+        # Answers of the data API go into the same log.
+        "decision_logs": {"plugin": "paymesh_decision_log"},
+        "caching": {
+            "inter_query_builtin_value_cache": {
+                "named": {"io_jwt": {"max_num_entries": _TOKEN_CACHE_ENTRIES}}
+            }
+        },
+    }
+
+
+def for_pod(mesh: Mesh, workload: Workload) -> Block:
+    """`pdp.yaml` in a pod, whose files are mounted; the cluster's own key is not in it."""
+    kubernetes = mesh.kubernetes
+    name = mesh.cluster_name("bundle-server", kubernetes.namespaces["platform"])
+    return configuration(
+        mesh,
+        workload,
+        Surroundings(
+            bundle_server=f"https://{name}:{kubernetes.ports['bundle_server']}",
+            bundle_server_ca="/etc/paymesh/trust/platform-ca.pem",
+            bundle_token="/etc/paymesh/pdp-secrets/bundle-token",  # noqa: S106
+            descriptors="/etc/paymesh/descriptors/descriptors.binpb",
+            decisions="/var/log/paymesh/decisions.jsonl",
+            revision="/var/log/paymesh/revision",
+            revision_floor="/etc/paymesh/policy-floor/revision",
+        ),
+    )
