@@ -121,8 +121,9 @@ class Cluster:
         )
         return [json.loads(line) for line in said.splitlines()]
 
+    @staticmethod
     def paymesh(
-        self, *arguments: str, home: Path | None = None
+        *arguments: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """The command as a person runs it."""
         return subprocess.run(

@@ -86,22 +86,36 @@ def _move_cluster(cluster: Block, mesh: Mesh) -> None:
         cluster["health_checks"] = [_local_health_check()]
     elif name in mesh.workloads:
         # A headless Service: every ready pod's address, without kube-proxy's choice.
-        _by_name(cluster, "STRICT_DNS", mesh, mesh.workloads[name].port or 0)
-        cluster["dns_refresh_rate"] = seconds(CALLEE_REFRESH_SECONDS)
+        _by_name(
+            cluster,
+            mesh,
+            mesh.workloads[name].port or 0,
+            dns_refresh_rate=seconds(CALLEE_REFRESH_SECONDS),
+        )
         # A pod that its Service no longer names has ended or is about to.
         cluster["ignore_health_on_host_removal"] = True
     elif name in mesh.external:
-        # One name that may answer differently each time: connections are kept over that.
-        _by_name(cluster, "LOGICAL_DNS", mesh, mesh.kubernetes.ports["provider"])
-        cluster["respect_dns_ttl"] = True
+        # One host behind addresses that change: connections are kept over that.
+        _by_name(
+            cluster,
+            mesh,
+            mesh.kubernetes.ports["provider"],
+            respect_dns_ttl=True,
+            all_addresses_in_single_endpoint=True,
+        )
 
 
-def _by_name(cluster: Block, discovery: str, mesh: Mesh, port: int) -> None:
+def _by_name(cluster: Block, mesh: Mesh, port: int, **discovery: Any) -> None:
     # With the last dot no search list is tried: one question, and no other name's answer.
     name = f"{mesh.cluster_name(cluster['name'])}."
-    cluster["type"] = discovery
+    del cluster["type"]
+    cluster["cluster_type"] = extension(
+        "envoy.cluster.dns",
+        "envoy.extensions.clusters.dns.v3.DnsCluster",
+        dns_lookup_family="V4_ONLY",
+        **discovery,
+    )
     cluster["load_assignment"] = endpoint(cluster["name"], tcp(name, port))
-    cluster["dns_lookup_family"] = "V4_ONLY"
 
 
 def _local_health_check() -> Block:

@@ -19,16 +19,24 @@ from paymesh.mesh import Mesh
 ADMINISTRATOR = "postgres"
 SPIRE_DATABASE = "spire"
 _SCRAM_ITERATIONS = 4096
-_ROLE_OPTIONS = (
-    "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT NOREPLICATION NOBYPASSRLS"
-    " CONNECTION LIMIT 20"
-)
+_ROLE_OPTIONS = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT NOREPLICATION NOBYPASSRLS"
+# Of one role. A process's pool has 8; in a cluster two pods, one that comes and some that
+# still drain have one each.
+CONNECTION_LIMIT = 20
+CLUSTER_CONNECTION_LIMIT = 48
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
 
 
 def database_names(mesh: Mesh) -> list[str]:
     """One database for each service that has one, and SPIRE's."""
-    return [*(w.database for w in mesh.services() if w.database), SPIRE_DATABASE]
+    return [*service_databases(mesh), SPIRE_DATABASE]
+
+
+def service_databases(mesh: Mesh) -> list[str]:
+    """One database for each service that has one: all there are in a cluster, where
+    SPIRE's server keeps its own on its own volume.
+    """
+    return [w.database for w in mesh.services() if w.database]
 
 
 def owner_of(database: str) -> str:
@@ -43,23 +51,9 @@ def roles_of(database: str) -> tuple[str, ...]:
     return (database,) if database == SPIRE_DATABASE else (database, owner_of(database))
 
 
-def configuration(directory: Path, logs: Path, gid: int | None) -> str:
-    """postgresql.conf: small, durable, without TCP.
-
-    Args:
-        directory: of the socket and the access rules.
-        logs: where the server's standard error goes; only named in a comment.
-        gid: group of the socket; None leaves it to the server's own.
-    """
-    group = f"unix_socket_group = '{gid}'\nunix_socket_permissions = 0770\n" if gid else ""
-    return f"""# Written by `paymesh up`. The log is {logs / "postgres.log"}.
-listen_addresses = ''
-unix_socket_directories = {_quoted(directory)}
-{group or "unix_socket_permissions = 0700"}
-hba_file = {_quoted(directory / "pg_hba.conf")}
-ident_file = {_quoted(directory / "pg_ident.conf")}
+# Wherever the server runs: small and durable, and no values of ours in its log.
+COMMON = """\
 password_encryption = 'scram-sha-256'
-max_connections = 60
 shared_buffers = '32MB'
 work_mem = '2MB'
 maintenance_work_mem = '16MB'
@@ -89,6 +83,25 @@ idle_in_transaction_session_timeout = '60s'
 """
 
 
+def configuration(directory: Path, logs: Path, gid: int | None) -> str:
+    """postgresql.conf: small, durable, without TCP.
+
+    Args:
+        directory: of the socket and the access rules.
+        logs: where the server's standard error goes; only named in a comment.
+        gid: group of the socket; None leaves it to the server's own.
+    """
+    group = f"unix_socket_group = '{gid}'\nunix_socket_permissions = 0770\n" if gid else ""
+    return f"""# Written by `paymesh up`. The log is {logs / "postgres.log"}.
+listen_addresses = ''
+unix_socket_directories = {_quoted(directory)}
+{group or "unix_socket_permissions = 0700"}
+hba_file = {_quoted(directory / "pg_hba.conf")}
+ident_file = {_quoted(directory / "pg_ident.conf")}
+max_connections = 60
+{COMMON}"""
+
+
 def _quoted(path: Path) -> str:
     """A string in postgresql.conf."""
     return "'" + str(path).replace("'", "''") + "'"
@@ -102,11 +115,17 @@ def host_based_access(databases: Iterable[str]) -> str:
     return "\n".join([*lines, "local all all reject", ""])
 
 
-def roles_sql(databases: Iterable[str], passwords: Mapping[str, str]) -> str:
+def roles_sql(
+    databases: Iterable[str],
+    passwords: Mapping[str, str],
+    *,
+    connection_limit: int = CONNECTION_LIMIT,
+) -> str:
     """A psql script that creates roles and databases where missing, idempotent.
 
     Passwords go in as SCRAM verifiers, so that the server never sees them.
     """
+    options = f"{_ROLE_OPTIONS} CONNECTION LIMIT {connection_limit}"
     lines = [
         "SET client_min_messages = warning;",
         "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;",
@@ -119,7 +138,7 @@ def roles_sql(databases: Iterable[str], passwords: Mapping[str, str]) -> str:
             missing = f"NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')"
             lines.append(f"SELECT 'CREATE ROLE {role}' WHERE {missing} \\gexec")
             verifier = scram_verifier(passwords[role])
-            lines.append(f"ALTER ROLE {role} WITH {_ROLE_OPTIONS} PASSWORD '{verifier}';")
+            lines.append(f"ALTER ROLE {role} WITH {options} PASSWORD '{verifier}';")
         missing = f"NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}')"
         lines += [
             f"SELECT 'CREATE DATABASE {name} OWNER {roles[-1]}' WHERE {missing} \\gexec",
