@@ -40,7 +40,9 @@ _STATISTICS = (
     {"suffix": ".upstream_rq_total"},
     {"suffix": ".upstream_rq_pending_overflow"},
     {"suffix": ".upstream_rq_retry"},
+    # Both are read by Envoy's own health_check filter too.
     {"suffix": ".membership_healthy"},
+    {"suffix": ".membership_total"},
     {"suffix": ".ext_authz.ok"},
     {"suffix": ".ext_authz.denied"},
     {"suffix": ".ext_authz.error"},
