@@ -11,7 +11,14 @@ import yaml
 
 from paymesh.grants import Grants, load_grants
 from paymesh.mesh import Mesh, load_mesh
-from paymesh.render import cluster, pdp, spire
+from paymesh.render import (
+    cluster,
+    kubernetes,
+    kubernetes_postgres,
+    kubernetes_spire,
+    pdp,
+    spire,
+)
 from paymesh.render.envoy import envoy_config
 from paymesh.render.rpcs import Rpc, rpcs_of
 
@@ -39,6 +46,9 @@ def render_all(root: Path) -> dict[Path, bytes]:
     files = _protobuf(root)
     files |= _envoy(mesh, grants, rpcs_of(files[_DESCRIPTORS]))
     files |= _decision_points(mesh)
+    manifests = kubernetes.manifests(mesh, grants).items()
+    files |= {path: to_yaml(*objects) for path, objects in manifests}
+    files |= kubernetes_spire.files(mesh, HEADER) | kubernetes_postgres.files(mesh, HEADER)
     files[_SPIRE / "entries.json"] = _json(spire.entries(mesh, spire.uid_selectors(mesh)))
     return files
 
@@ -80,7 +90,13 @@ def _present(root: Path) -> set[Path]:
     )
     places = (_ENVOY, _ENVOY / _PODS, _POLICIES / _PODS)
     rest = (path for place in places for path in (root / place).glob("*.yaml"))
-    return {path.relative_to(root) for path in (*code, *rest)}
+    # Manifests stand beside hand-written ones: what says that it is generated must be.
+    manifests = (
+        path
+        for path in (root / kubernetes.ROOT).rglob("*")
+        if path.is_file() and path.read_bytes().startswith(HEADER.encode())
+    )
+    return {path.relative_to(root) for path in (*code, *rest, *manifests)}
 
 
 def _protobuf(root: Path) -> dict[Path, bytes]:
@@ -141,9 +157,9 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def to_yaml(value: Any) -> bytes:
-    """YAML with the header, in the order of the value."""
-    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
+def to_yaml(*documents: Any) -> bytes:
+    """YAML with the header, in the order of the values."""
+    text = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
     return (HEADER + text).encode()
 
 

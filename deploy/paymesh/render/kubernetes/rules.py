@@ -1,0 +1,148 @@
+"""The validations of the admission policy, in CEL, each with what to do about a refusal.
+
+Of several broken rules the API server reports the first: the order is from what
+somebody would try to what somebody would overlook.
+"""
+
+from __future__ import annotations
+
+import json
+
+from paymesh.mesh import Mesh
+from paymesh.render.kubernetes.common import Object
+from paymesh.render.kubernetes.containers import TOKEN_DIGEST
+
+_KEY = "variables.workload + '/' + c.name"
+_ROOTS = ("/etc/paymesh/", "/run/paymesh/", "/var/log/paymesh")
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+
+
+def validations(mesh: Mesh) -> list[Object]:
+    """Every rule, with its message."""
+    return [*_who(mesh), *_isolation(), *_what(), *_secrets()]
+
+
+def _who(mesh: Mesh) -> list[Object]:
+    names = ", ".join(sorted(mesh.workloads))
+    return [
+        _rule(
+            "variables.workload in variables.sidecars && variables.account == variables.workload",
+            f"namespace {mesh.namespace} is for its workloads alone: run the pod in another "
+            "namespace, or set serviceAccountName and the label app.kubernetes.io/name both to "
+            f"one of {names}",
+            found="'service account ' + variables.account + ', label ' + variables.workload",
+        ),
+    ]
+
+
+def _isolation() -> list[Object]:
+    host = " && ".join(
+        f"!object.spec.?{field}.orValue(false)"
+        for field in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace")
+    )
+    return [
+        _rule(
+            "size(object.spec.?ephemeralContainers.orValue([])) == 0",
+            "no debug container joins a workload, whose identity it would have: "
+            "debug in another namespace, or read logs and metrics",
+        ),
+        _rule(
+            host,
+            "remove hostNetwork, hostPID, hostIPC and shareProcessNamespace: other processes "
+            "could read the workload's keys or speak from the node's address",
+        ),
+        _rule(
+            "variables.containers.all(c, c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0))",
+            "remove hostPort: workloads are reached through their Service",
+        ),
+        _rule(
+            "variables.volumes.all(v, has(v.configMap) || has(v.secret) || has(v.emptyDir) || "
+            "(has(v.csi) && v.csi.driver == 'csi.spiffe.io'))",
+            "use volumes of kind configMap, secret, emptyDir and csi with driver csi.spiffe.io "
+            "only: no hostPath, no persistent volume, no projected token",
+        ),
+        _rule(
+            "!object.spec.?automountServiceAccountToken.orValue(true)",
+            "set automountServiceAccountToken to false: a workload has no business with the "
+            "Kubernetes API",
+        ),
+    ]
+
+
+def _what() -> list[Object]:
+    lists = "c.?command.orValue([]) == variables.commands[?" + _KEY + "].orValue(['none'])"
+    arguments = f"variables.arguments[?{_KEY}].orValue(c.?args.orValue([]))"
+    exec_probes = " && ".join(f"!c.?{probe}.?exec.hasValue()" for probe in _PROBES)
+    return [
+        _rule(
+            "variables.before.map(c, c.name) == variables.sidecars[?variables.workload].orValue([])"
+            " && variables.before.all(c, c.?restartPolicy.orValue('') == 'Always')",
+            "a workload runs behind its sidecars: put the initContainers there in this order, "
+            "each with restartPolicy Always (`paymesh render` writes such a pod)",
+            found="'wanted [' + variables.sidecars[?variables.workload].orValue([]).join(', ') "
+            "+ '], found [' + variables.before.map(c, c.name).join(', ') + ']'",
+        ),
+        _rule(
+            "object.spec.containers.map(c, c.name) == ['app']",
+            "leave one container, `app`: another would share the workload's identity and sockets",
+        ),
+        _rule(
+            "variables.containers.all(c, c.image == params.data[?c.name].orValue(''))",
+            "use the images that the deployment was built with (ConfigMap paymesh-admission in "
+            "the platform's namespace); a new image is deployed with `paymesh deploy`",
+            found="variables.containers.filter(c, c.image != params.data[?c.name].orValue(''))"
+            ".map(c, c.name + ': ' + c.image).join(', ')",
+        ),
+        _rule(
+            f"variables.containers.all(c, {lists} && c.?args.orValue([]) == {arguments})",
+            "leave command and args as rendered: with others the image is another program",
+        ),
+        _rule(
+            "variables.containers.all(c, !has(c.lifecycle) && !has(c.envFrom) && "
+            f"{exec_probes} && c.?env.orValue([]).all(e, "
+            f"e.name in variables.environment[?{_KEY}].orValue([])))",
+            "leave out lifecycle hooks, exec probes, envFrom and variables that are not rendered: "
+            "each of them can run another program",
+        ),
+    ]
+
+
+def _secrets() -> list[Object]:
+    own = "variables.secrets[?variables.workload].orValue([])"
+    pattern = "variables.configs[?variables.workload].orValue('^$')"
+    roots = " || ".join(f"m.mountPath.startsWith('{root}')" for root in _ROOTS)
+    holder = "(size(variables.before) == 0 ? 'app' : 'envoy')"
+    return [
+        _rule(
+            f"variables.volumes.all(v, !has(v.secret) || v.secret.?secretName.orValue('') in {own})"
+            f" && variables.containers.all(c, c.?env.orValue([]).all(e, !has(e.valueFrom) || "
+            f"(e.name == '{TOKEN_DIGEST}' && "
+            f"e.valueFrom.?secretKeyRef.?name.orValue('') in {own})))",
+            "mount the workload's own Secret only: those of others are theirs",
+        ),
+        _rule(
+            "variables.volumes.all(v, !has(v.configMap) || "
+            f"v.configMap.?name.orValue('').matches({pattern}))",
+            "mount the workload's own ConfigMaps only, as rendered",
+        ),
+        _rule(
+            "variables.containers.all(c, !has(c.volumeDevices) && "
+            f"c.?volumeMounts.orValue([]).all(m, !m.mountPath.contains('..') && ({roots})))",
+            "mount volumes below /etc/paymesh, /run/paymesh and /var/log/paymesh only: elsewhere "
+            "they would replace the image's files",
+        ),
+        _rule(
+            f"variables.containers.all(c, c.name == {holder} || c.?volumeMounts.orValue([]).all(m, "
+            "variables.volumes.all(v, v.name != m.name || !has(v.csi))))",
+            "mount SPIRE's socket into the container that holds the identity only: envoy, or the "
+            "app of a job",
+        ),
+    ]
+
+
+def _rule(expression: str, message: str, *, found: str | None = None) -> Object:
+    rule = {"expression": expression, "message": message, "reason": "Forbidden"}
+    if found is not None:
+        # Falls back to `message` where it cannot be evaluated.
+        rule["messageExpression"] = f"{json.dumps(message + ' (')} + {found} + ')'"
+    return rule
