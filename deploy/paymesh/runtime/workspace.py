@@ -25,7 +25,7 @@ from paymesh.runtime.accounts import POSTGRES, Accounts
 from paymesh.runtime.files import ensure_directory, ensure_secret, write_file
 
 _PORT = re.compile(rb"^(\s*(?:- )?port_value: )(\d+)$", re.MULTILINE)
-_PROVIDER_NAMES = {"card-processor": "cards", "bank-data": "banks"}
+PROVIDER_NAMES = {"card-processor": "cards", "bank-data": "banks"}
 
 
 class Workspace:
@@ -152,7 +152,7 @@ class Workspace:
         owner = self.accounts.of("simulators")
         ensure_directory(directory, 0o700, owner)
         for external in self.mesh.external.values():
-            name = _PROVIDER_NAMES.get(external.name, external.name)
+            name = PROVIDER_NAMES.get(external.name, external.name)
             pki.ensure_leaf(
                 authority,
                 directory / f"{name}.crt",
