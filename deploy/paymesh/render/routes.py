@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from paymesh.render.blocks import HEALTH_CHECK, Block, Plan, seconds
+from paymesh.render.blocks import HEALTH_CHECK, Block, Plan, extension, seconds
 from paymesh.render.filters import ext_authz_without_body
 from paymesh.render.replies import COMPRESSION_REFUSED, NO_ROUTE, UNKNOWN_RPC, Reply
 
@@ -12,6 +12,7 @@ from paymesh.render.replies import COMPRESSION_REFUSED, NO_ROUTE, UNKNOWN_RPC, R
 COMMON_SERVICES = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
 
 RETRIES = 2
+HOST_PICKS = 5
 
 
 def inbound_routes(plan: Plan) -> Block:
@@ -112,6 +113,14 @@ def _to(plan: Plan, match: Block, callee: str, *headers: Block) -> Block:
             "retry_on": "connect-failure,refused-stream",
             "num_retries": RETRIES,
             "retry_back_off": {"base_interval": seconds(0.025), "max_interval": seconds(0.25)},
+            # Another endpoint if there is one; after so many picks, whichever was picked.
+            "retry_host_predicate": [
+                extension(
+                    "envoy.retry_host_predicates.previous_hosts",
+                    "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+                )
+            ],
+            "host_selection_retry_max_attempts": HOST_PICKS,
         },
     )
 
