@@ -6,4 +6,6 @@ contents      the files of a bundle, before anything is signed
 bundle        signed, packed, read back, published
 publisher     follows edits of policies/ and publishes what compiles
 server        hands the bundle to policy decision points
+certificate   the server's certificate, renewed while it runs
+follower      in a cluster: fetches the published bundle for the server
 """

@@ -1,6 +1,7 @@
 """Hands the signed bundle to policy decision points.
 
     python -m paymesh.policy.server --directory D --port N --tokens FILE
+        [--address A --tls-cert FILE --tls-key FILE]
 
     GET /bundles/paymesh.tar.gz   with the workload's bearer token; ETag, If-None-Match and
                                   `Prefer: wait=N` as in OPA's documentation, "Bundle Service API"
@@ -16,6 +17,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import ipaddress
 import re
 import signal
 import sys
@@ -24,6 +26,8 @@ from pathlib import Path
 
 import watchfiles
 from aiohttp import web
+
+from paymesh.policy.certificate import Certificate
 
 FILE_NAME = "paymesh.tar.gz"
 CONTENT_TYPE = "application/vnd.openpolicyagent.bundles"
@@ -184,8 +188,21 @@ def _wait_seconds(request: web.Request) -> int:
     return 0
 
 
-async def serve(directory: Path, tokens: Sequence[bytes], address: str, port: int) -> None:
+async def serve(
+    directory: Path,
+    tokens: Sequence[bytes],
+    address: str,
+    port: int,
+    certificate: Certificate | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT; polls that wait are answered before it ends.
+
+    Args:
+        directory: where the bundle is.
+        tokens: SHA-256 digests of the tokens that may have it.
+        address: to listen on, with `port`.
+        port: 1 to 65535.
+        certificate: speaks TLS with it; plain HTTP without one.
 
     Raises:
         OSError: the port is in use.
@@ -200,26 +217,44 @@ async def serve(directory: Path, tokens: Sequence[bytes], address: str, port: in
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, address, port).start()
-        await stop.wait()
+        context = certificate.context if certificate else None
+        await web.TCPSite(runner, address, port, ssl_context=context).start()
+        await (certificate.follow(stop) if certificate else stop.wait())
     finally:
         await runner.cleanup()
+
+
+def _certificate(parsed: argparse.Namespace) -> Certificate | None:
+    """Raises:
+    ValueError: the arguments would send tokens over a network in the clear.
+    OSError: the files are no certificate and its key.
+    """
+    if parsed.tls_cert and parsed.tls_key:
+        return Certificate(parsed.tls_cert, parsed.tls_key)
+    if parsed.tls_cert or parsed.tls_key:
+        raise ValueError("--tls-cert and --tls-key go together")
+    if not ipaddress.ip_address(parsed.address).is_loopback:
+        raise ValueError(f"{parsed.address} is no loopback address: --tls-cert is needed")
+    return None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 after SIGTERM or SIGINT, 1 with one sentence when it cannot start."""
     parser = argparse.ArgumentParser(prog="paymesh.policy.server", description=__doc__)
     parser.add_argument("--directory", type=Path, required=True, help="where the bundle is")
-    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--address", default="127.0.0.1", help="beyond loopback only with TLS")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--tokens", type=Path, required=True, help="SHA-256 digests, one a line")
+    parser.add_argument("--tls-cert", type=Path, help="chain in PEM; a renewed one is picked up")
+    parser.add_argument("--tls-key", type=Path, help="its private key in PEM")
     parsed = parser.parse_args(arguments)
     try:
         tokens = read_tokens(parsed.tokens)
         if not parsed.directory.is_dir():
             raise NotADirectoryError(f"{parsed.directory} is no directory")
-        asyncio.run(serve(parsed.directory, tokens, parsed.address, parsed.port))
-    except (OSError, TokensError) as error:
+        certificate = _certificate(parsed)
+        asyncio.run(serve(parsed.directory, tokens, parsed.address, parsed.port, certificate))
+    except (OSError, TokensError, ValueError) as error:
         sys.stderr.write(f"bundle server: {error}\n")
         return 1
     return 0
