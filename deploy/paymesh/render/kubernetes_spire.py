@@ -195,8 +195,6 @@ def controller_manager(mesh: Mesh) -> dict[str, Any]:
         "cacheNamespaces": {mesh.namespace: {}},
         "ignoreNamespaces": list(_IGNORED_NAMESPACES),
         "spireServerSocketPath": str(_SERVER_SOCKET),
-        "logLevel": "info",
-        "logEncoding": "json",
         "metrics": {"bindAddress": "0"},
         "health": {"healthProbeBindAddress": f"0.0.0.0:{_MANAGER_HEALTH_PORT}"},
     }
