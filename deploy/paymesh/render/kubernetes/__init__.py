@@ -12,7 +12,7 @@ from paymesh.grants import Grants
 from paymesh.mesh import Mesh
 from paymesh.render.kubernetes import network, workloads
 from paymesh.render.kubernetes.admission import admission
-from paymesh.render.kubernetes.common import Object
+from paymesh.render.kubernetes.common import PART, Object
 from paymesh.render.kubernetes.identities import identities
 
 ROOT = Path("deploy/k8s")
@@ -32,6 +32,8 @@ def manifests(mesh: Mesh, grants: Grants) -> dict[Path, list[Object]]:
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": mesh.namespace,
+        # For the ConfigMaps of the bases; what stands here has its labels.
+        "labels": [{"pairs": {**PART, "app.kubernetes.io/component": "workload"}}],
         # Bases of their own, because kustomize reads no file from outside its root.
         "resources": ["../../../../envoy", "../../../../policies", *(path.name for path in files)],
     }

@@ -13,6 +13,8 @@ NAME_LABEL = "app.kubernetes.io/name"
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 KIND_LABEL = "paymesh.internal/kind"
 
+PART = {"app.kubernetes.io/part-of": "paymesh"}
+
 # Pods that are no workloads, by the value of NAME_LABEL.
 POSTGRES = "postgres"
 POSTGRES_ROLES = "postgres-roles"
@@ -30,7 +32,7 @@ def labels(name: str, component: str, **more: str) -> dict[str, str]:
     """The labels of an object that belongs to `name`."""
     return {
         NAME_LABEL: name,
-        "app.kubernetes.io/part-of": "paymesh",
+        **PART,
         "app.kubernetes.io/component": component,
         **more,
     }

@@ -55,16 +55,17 @@ def _isolation() -> list[Object]:
             "variables.containers.all(c, c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0))",
             "remove hostPort: workloads are reached through their Service",
         ),
+        # Before the volumes, because the API server adds a projected one for the token.
+        _rule(
+            "!object.spec.?automountServiceAccountToken.orValue(true)",
+            "set automountServiceAccountToken to false: a workload has no business with the "
+            "Kubernetes API",
+        ),
         _rule(
             "variables.volumes.all(v, has(v.configMap) || has(v.secret) || has(v.emptyDir) || "
             "(has(v.csi) && v.csi.driver == 'csi.spiffe.io'))",
             "use volumes of kind configMap, secret, emptyDir and csi with driver csi.spiffe.io "
             "only: no hostPath, no persistent volume, no projected token",
-        ),
-        _rule(
-            "!object.spec.?automountServiceAccountToken.orValue(true)",
-            "set automountServiceAccountToken to false: a workload has no business with the "
-            "Kubernetes API",
         ),
     ]
 
