@@ -10,7 +10,7 @@ PAYMESH := $(BIN)/paymesh
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup demo up down check test lint policy-test render check-generated clean
+.PHONY: help setup demo up down check test lint policy-test render check-generated images clean
 
 help: ## List every target
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ policy-test: setup ## The policies' own tests
 
 test: lint ## Set up and pass every test that this machine can run
 	@deploy/test.sh
+
+images: setup ## Build the container images
+	@$(PAYMESH) images
 
 clean: ## Remove the virtual environment and caches in the checkout
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
