@@ -25,6 +25,9 @@ from paymesh.runtime.postgres_settings import (
 COMPONENT = Path("deploy/k8s/components/postgres")
 # A base of its own, for the component whose server is managed elsewhere.
 MIGRATIONS = COMPONENT / "migrations"
+EXTERNAL = Path("deploy/k8s/components/postgres-external")
+# RFC 5737: nobody's. An overlay that forgets to say where its server is stays closed.
+NOWHERE = "192.0.2.1/32"
 
 _TLS = Path("/etc/paymesh/tls")
 _CONFIG = Path("/etc/paymesh/postgres")
@@ -46,6 +49,7 @@ def files(mesh: Mesh, header: str) -> dict[Path, bytes]:
         COMPONENT / "config/postgresql.conf": (header + configuration(mesh)).encode(),
         COMPONENT / "config/pg_hba.conf": (header + host_based_access(mesh)).encode(),
         COMPONENT / "manifests/roles.yaml": _documents(header, roles(mesh)),
+        EXTERNAL / "manifests/network-policies.yaml": _documents(header, *ways_out(mesh)),
         MIGRATIONS / "migrations.yaml": _documents(
             header,
             *(migration(mesh, workload) for workload in mesh.services() if workload.database),
@@ -135,6 +139,34 @@ def migration(mesh: Mesh, workload: Workload) -> Object:
     return _job(mesh, name, _MIGRATION_UID, container, [_secret("dsn", name, "dsn"), _trust()])
 
 
+def ways_out(mesh: Mesh) -> list[Object]:
+    """NetworkPolicies from what uses a database to a server outside these namespaces."""
+    names = [workload.name for workload in mesh.services() if workload.database]
+    places = {
+        mesh.namespace: names,
+        common.platform_namespace(mesh): [common.migration(name) for name in names],
+    }
+    to = [{"ipBlock": {"cidr": NOWHERE}}]
+    ports = [{"protocol": "TCP", "port": mesh.kubernetes.ports["postgres"]}]
+    return [
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {
+                "name": "external-database",
+                "namespace": namespace,
+                "labels": common.labels("external-database", "platform"),
+            },
+            "spec": {
+                "podSelector": common.names_selector(pods),
+                "policyTypes": ["Egress"],
+                "egress": [{"to": to, "ports": ports}],
+            },
+        }
+        for namespace, pods in places.items()
+    ]
+
+
 def server_name(mesh: Mesh) -> str:
     """What clients call the server, and what its certificate must name."""
     return mesh.cluster_name(common.POSTGRES, common.platform_namespace(mesh))
@@ -207,13 +239,8 @@ def _secret(volume: str, name: str, key: str) -> Object:
 
 
 def _trust() -> Object:
-    return {
-        "name": "trust",
-        "configMap": {
-            "name": "paymesh-trust",
-            "items": [{"key": "platform-ca.pem", "path": "platform-ca.pem"}],
-        },
-    }
+    """All of it: a server elsewhere has an authority of its own."""
+    return {"name": "trust", "configMap": {"name": "paymesh-trust"}}
 
 
 class _Dumper(yaml.SafeDumper):
