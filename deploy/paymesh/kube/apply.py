@@ -159,12 +159,13 @@ def prune(cluster: Cluster, built: Iterable[Object], namespaces: Iterable[str]) 
     """
     keep = {_identity(key(value)) for value in built}
     own = frozenset(namespaces)
-    removed = []
-    for api_version, kind in PRUNED:
-        for found in cluster.items(api_version, kind, labels=OURS):
-            if is_left_over(found, keep, own) and cluster.delete(key(found)):
-                removed.append(key(found))
-    return removed
+    left_over = [
+        key(found)
+        for api_version, kind in PRUNED
+        for found in cluster.items(api_version, kind, labels=OURS)
+        if is_left_over(found, keep, own)
+    ]
+    return [wanted for wanted in left_over if cluster.delete(wanted)]
 
 
 def is_left_over(

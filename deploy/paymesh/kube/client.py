@@ -75,9 +75,23 @@ class Cluster:
             return None
 
     def items(
-        self, api_version: str, kind: str, namespace: str = "", *, labels: str = ""
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
     ) -> list[Object]:
-        """Objects of a kind, of one namespace or of all; none when there is no such kind."""
+        """Objects of a kind, of one namespace or of all; none when there is no such kind.
+
+        Args:
+            api_version: group and version.
+            kind: as in a manifest.
+            namespace: all of them when left out.
+            labels: a label selector.
+            fields: a field selector.
+        """
         try:
             found = self.kind(api_version, kind)
         except NotFound:
@@ -86,7 +100,12 @@ class Cluster:
         objects: list[Object] = []
         more = ""
         while True:
-            query = {"limit": _PAGE, "continue": more, "labelSelector": labels}
+            query = {
+                "limit": _PAGE,
+                "continue": more,
+                "labelSelector": labels,
+                "fieldSelector": fields,
+            }
             page = self.request("GET", path, query, what=f"list {kind}s in {namespace or 'all'}")
             objects += [{"apiVersion": api_version, "kind": kind, **item} for item in page["items"]]
             more = page["metadata"].get("continue", "")

@@ -6,7 +6,7 @@ from typing import Any
 
 from paymesh.kube import stuck
 from paymesh.kube.client import Cluster
-from paymesh.kube.errors import ClusterError, NotFound
+from paymesh.kube.errors import ClusterError
 from paymesh.kube.objects import Key, Object, annotation
 from paymesh.kube.stuck import Trouble
 
@@ -75,11 +75,8 @@ def described(cluster: Cluster, trouble: Trouble) -> str:
     """The whole of it for the user, with the last event and the end of the log."""
     where = f", container {trouble.container}" if trouble.container else ""
     text = f"{trouble.subject}{where}: {trouble.reason}: {line(trouble.explanation)}"
-    event = stuck.last_event(
-        event
-        for event in _all_events(cluster, trouble.namespace)
-        if event["involvedObject"].get("name") == trouble.name and event.get("type") == "Warning"
-    )
+    about = f"involvedObject.name={trouble.name},type=Warning"
+    event = stuck.last_event(_events_of(cluster, trouble.namespace, about))
     if event is not None and line(event.get("message", "")) not in text:
         text += f"\n  last event: {event.get('reason')}: {line(event.get('message', ''))}"
     if trouble.container:
@@ -118,9 +115,9 @@ def _log(
             text = cluster.log(namespace, pod, container, previous=previous, lines=_LOG_LINES)
         except ClusterError:
             continue
-        lines = [line(line) for line in text.splitlines() if line.strip()]
+        lines = [line(said) for said in text.splitlines() if said.strip()]
         if lines:
-            return "\n  last of its log:" + "".join(f"\n    {line}" for line in lines)
+            return "\n  last of its log:" + "".join(f"\n    {said}" for said in lines)
     return ""
 
 
@@ -130,17 +127,14 @@ def line(text: str) -> str:
     return joined if len(joined) <= _LONGEST_LINE else joined[: _LONGEST_LINE - 1] + "…"
 
 
-def _events(cluster: Cluster, controller: Object) -> list[Object]:
-    uid = controller["metadata"].get("uid")
-    return [
-        event
-        for event in _all_events(cluster, controller["metadata"]["namespace"])
-        if event["involvedObject"].get("uid") == uid
-    ]
+def _events(cluster: Cluster, subject: Object) -> list[Object]:
+    metadata = subject["metadata"]
+    return _events_of(cluster, metadata["namespace"], f"involvedObject.uid={metadata.get('uid')}")
 
 
-def _all_events(cluster: Cluster, namespace: str) -> list[Object]:
+def _events_of(cluster: Cluster, namespace: str, fields: str) -> list[Object]:
     try:
-        return cluster.items("v1", "Event", namespace)
-    except NotFound:
+        return cluster.items("v1", "Event", namespace, fields=fields)
+    except ClusterError:
+        # Events are help, not a condition.
         return []

@@ -95,9 +95,9 @@ async def publish_once(settings: Settings) -> Status:
             bundle.published, settings.directory, settings.key.public_key()
         )
         before = published.revision if published else None
-        files = await asyncio.to_thread(_collect, settings)
+        files = await asyncio.to_thread(collect, settings.root, settings.environment)
         if published is None or digest(published.files) != digest(files):
-            await _compile(settings.pdp, files)
+            await compile_files(settings.pdp, files)
             latest = await asyncio.to_thread(_latest_revision, settings, before)
             revision = bundle.next_revision(files, latest, time.time_ns() // 1_000_000)
             fresh = await asyncio.to_thread(bundle.build, files, revision, settings.key)
@@ -160,18 +160,28 @@ def _latest_revision(settings: Settings, published: str | None) -> str | None:
     return max(filter(None, (published, noted)), default=None)
 
 
-def _collect(settings: Settings) -> Files:
+def collect(root: Path, environment: Mapping[str, Any]) -> Files:
+    """What a bundle of the checkout would hold, its grants compared with what there is.
+
+    Raises:
+        PaymeshError: says what is wrong with a file or a grant.
+    """
+    policies = root / "policies"
     coverage.check(
-        load_mesh(settings.root),
-        load_grants(settings.root),
-        coverage.rpcs(settings.policies / "descriptors.binpb"),
-        coverage.conditions(settings.policies),
+        load_mesh(root),
+        load_grants(root),
+        coverage.rpcs(policies / "descriptors.binpb"),
+        coverage.conditions(policies),
     )
-    return contents(settings.policies, settings.environment)
+    return contents(policies, environment)
 
 
-async def _compile(pdp: Path, files: Files) -> None:
-    """Compiles exactly the bytes that are going to be signed, not what the files say by then."""
+async def compile_files(pdp: Path, files: Files) -> None:
+    """Compiles exactly the bytes that are going to be signed, not what the files say by then.
+
+    Raises:
+        SetupError: they do not compile; the compiler's own words.
+    """
     with tempfile.TemporaryDirectory(prefix="paymesh-policy-") as scratch:
         for name, content in files.items():
             path = Path(scratch) / name

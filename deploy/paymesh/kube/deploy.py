@@ -1,0 +1,169 @@
+"""The whole of a deployment, stage by stage; running it again goes on where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+from paymesh.kube import apply, keep, kustomize, narrow, push, wait
+from paymesh.kube.client import Cluster
+from paymesh.kube.decisions import DecisionPoints
+from paymesh.kube.errors import ClusterError, Conflict, Forbidden, Invalid
+from paymesh.kube.objects import Object, key
+from paymesh.kube.site import Site
+from paymesh.kube.stages import Stage, in_stages
+from paymesh.kube.wait import Deadline
+
+# Native sidecars are on by default since 1.29, ValidatingAdmissionPolicy is v1 since 1.30.
+OLDEST = (1, 30)
+_RETRY_SECONDS = 1.0
+_FOLLOW_SECONDS = 30.0
+_WAITED_FOR = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Deployed:
+    """How it went: the policy's revision, how many objects were applied, what was removed."""
+
+    revision: str
+    applied: int
+    pruned: list[str]
+    seconds: float
+
+
+def overlay_directory(root: Path, overlay: str) -> Path:
+    """`kind` and `production` are overlays of the checkout; anything else is a directory."""
+    known = root / "deploy" / "k8s" / "overlays" / overlay
+    return known if "/" not in overlay and known.is_dir() else Path(overlay)
+
+
+def require_version(cluster: Cluster) -> None:
+    """Refuses a cluster that is too old.
+
+    Raises:
+        ClusterError: it is.
+    """
+    found = cluster.version()
+    if found < OLDEST:
+        raise ClusterError(
+            f"the cluster of context {cluster.context!r} is Kubernetes {found[0]}.{found[1]};"
+            f" {OLDEST[0]}.{OLDEST[1]} or later is needed for sidecars and admission policies"
+        )
+
+
+def narrowed(cluster: Cluster, objects: list[Object]) -> list[Object]:
+    """Objects of a build with the API server's own addresses where policies name it."""
+    slices = cluster.items(
+        "discovery.k8s.io/v1",
+        "EndpointSlice",
+        "default",
+        labels="kubernetes.io/service-name=kubernetes",
+    )
+    found = narrow.endpoints(slices)
+    return [
+        narrow.narrowed(value, found) if value["kind"] == "NetworkPolicy" else value
+        for value in objects
+    ]
+
+
+class Deployment:
+    """One run.
+
+    Args:
+        site: where, what and with which keys.
+        pdp: the program that compiles policies.
+        timeout_seconds: for all of it.
+        take_over: sets back fields that others have changed.
+    """
+
+    def __init__(
+        self, site: Site, pdp: Path, *, timeout_seconds: float, take_over: bool = False
+    ) -> None:
+        self._site = site
+        self._pdp = pdp
+        self._deadline = Deadline(timeout_seconds)
+        self._take_over = take_over
+        self._contents: keep.Contents = {}
+
+    def run(self, overlay: Path) -> Deployed:
+        """Brings the cluster to what the overlay says.
+
+        Raises:
+            PaymeshError: what could not be done, and why.
+        """
+        site, started = self._site, time.monotonic()
+        require_version(site.cluster)
+        site.progress.waiting(f"kustomize to build {overlay}")
+        built = narrowed(site.cluster, kustomize.build(overlay))
+        revision = ""
+        for stage, objects in in_stages(built).items():
+            if stage is Stage.SPIRE_SERVER:
+                site.progress.waiting("the cluster to take Secrets")
+                self._contents = keep.keep(site, built)
+                site.progress.done("Secrets and trust")
+            if stage is Stage.POLICY:
+                revision, _ = push.publish(site, self._pdp)
+                site.progress.done(f"policy {revision}")
+            self._stage(stage, objects)
+        pruned = apply.prune(site.cluster, built, site.namespaces)
+        for removed in pruned:
+            site.progress.note(f"removed {removed}, which this build has no longer")
+        with DecisionPoints.of(site.cluster, site.mesh) as points:
+            push.follow(site, points, revision, _FOLLOW_SECONDS)
+        seconds = time.monotonic() - started
+        return Deployed(revision, len(built), [str(removed) for removed in pruned], seconds)
+
+    def _stage(self, stage: Stage, objects: list[Object]) -> None:
+        if not objects:
+            return
+        cluster, progress = self._site.cluster, self._site.progress
+        progress.waiting(f"the cluster to take {stage.title}")
+        for value in objects:
+            self._apply(stage, value)
+        keys = [key(value) for value in objects]
+        if stage is Stage.DEFINITIONS:
+            wait.established(cluster, keys, progress, self._deadline)
+        waited_for = [wanted for wanted in keys if wanted.kind in _WAITED_FOR]
+        wait.rollouts(cluster, waited_for, progress, self._deadline)
+        progress.done(stage.title)
+
+    def _apply(self, stage: Stage, value: Object) -> None:
+        """Identities are verified by the controller manager itself, which takes a moment to
+        answer after it is ready.
+        """
+        cluster, progress = self._site.cluster, self._site.progress
+        if value["kind"] == "Job":
+            stamp = self._job_stamp(stage, value)
+            apply.apply_job(cluster, value, stamp, progress, self._deadline)
+            return
+        wanted = apply.with_inputs(value, self._contents)
+        while True:
+            try:
+                apply.apply(cluster, wanted, take_over=self._take_over)
+            except (Conflict, Forbidden, Invalid):
+                raise
+            except ClusterError as error:
+                if stage is not Stage.IDENTITIES or self._deadline.is_over:
+                    raise
+                progress.waiting(f"SPIRE's controller manager: {error}")
+                time.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _job_stamp(self, stage: Stage, job: Object) -> str:
+        """Of what a Job works on besides its template: Secrets, the volume, and the migrations
+        that its image was built from, because an image that is built again keeps its name.
+        """
+        root = self._site.root
+        claims = self._site.cluster.items("v1", "PersistentVolumeClaim", self._site.platform)
+        found = [apply.inputs_of(job, self._contents)]
+        # A new volume is an empty one.
+        found += sorted(claim["metadata"]["uid"] for claim in claims)
+        if stage is Stage.MIGRATIONS:
+            files = sorted((root / "services").glob("*/migrations/**/*.sql"))
+            found += [
+                apply.fingerprint([file.relative_to(root).as_posix(), file.read_text("utf-8")])
+                for file in files
+            ]
+        return apply.fingerprint(found)

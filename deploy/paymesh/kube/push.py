@@ -1,0 +1,237 @@
+"""A signed policy into the cluster, until every decision point enforces it.
+
+The key that signs stays on this machine: the cluster holds the bundle in a ConfigMap
+and its public key, and every decision point verifies for itself. The floor is a second
+ConfigMap: a pod that starts takes nothing older, although it has no past of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import time
+from pathlib import Path
+
+from paymesh.errors import PaymeshError
+from paymesh.kube.client import Cluster
+from paymesh.kube.decisions import Answer, DecisionPoints
+from paymesh.kube.diagnosis import line
+from paymesh.kube.errors import ClusterError, Conflict, Stuck
+from paymesh.kube.home import Home
+from paymesh.kube.objects import COMPONENT, MANAGER, PART_OF, Key, Object, annotation, decoded
+from paymesh.kube.secrets import TRUST
+from paymesh.kube.site import Site
+from paymesh.mesh import Mesh
+from paymesh.policy import bundle, publisher
+from paymesh.policy.bundle import Bundle, BundleError
+from paymesh.policy.contents import digest
+from paymesh.policy.environment import environment
+
+POLICY = "paymesh-policy"
+FLOOR = "paymesh-policy-floor"
+REVISION = "paymesh.internal/revision"
+_POLL_SECONDS = 0.05
+_LOG_LINES = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Pushed:
+    """How it went.
+
+    Attributes:
+        revision: that is enforced now.
+        changed: false when the checkout's policy was published already.
+        pods: how many decision points enforce it.
+        seconds: from the write until the last of them did.
+    """
+
+    revision: str
+    changed: bool
+    pods: int
+    seconds: float
+
+
+def policy_key(mesh: Mesh) -> Key:
+    """The ConfigMap with the bundle."""
+    return Key("v1", "ConfigMap", mesh.kubernetes.namespaces["platform"], POLICY)
+
+
+def floor_key(mesh: Mesh) -> Key:
+    """The ConfigMap with the lowest revision that a fresh pod may take."""
+    return Key("v1", "ConfigMap", mesh.namespace, FLOOR)
+
+
+def published(value: Object | None, home: Home) -> Bundle | None:
+    """The bundle in a ConfigMap; None when there is none.
+
+    Raises:
+        BundleError: it is damaged, or not signed with this home's key.
+    """
+    data = decoded(value).get(bundle.FILE_NAME) if value is not None else None
+    return bundle.verify(data, home.bundle_key.public_key()) if data else None
+
+
+def floor_of(value: Object | None) -> str | None:
+    """The revision in the floor's ConfigMap."""
+    text = decoded(value).get("revision", b"").decode(errors="replace") if value else ""
+    return text.strip() or None
+
+
+def publish(site: Site, pdp: Path) -> tuple[str, bool]:
+    """Builds, compiles, signs and writes the checkout's policy, and raises the floor to it.
+
+    Args:
+        site: where to, from which checkout, signed with which key.
+        pdp: the program that compiles.
+
+    Returns:
+        The revision, and whether anything was written.
+
+    Raises:
+        PaymeshError: it does not compile, or grants do not fit; then nothing was written.
+        Conflict: somebody else published meanwhile.
+    """
+    cluster, mesh = site.cluster, site.mesh
+    files = publisher.collect(site.root, environment(mesh, _jwks(site)))
+    before, floor = cluster.find(policy_key(mesh)), cluster.find(floor_key(mesh))
+    try:
+        current = published(before, site.home)
+    except BundleError:
+        # What nobody can enforce is replaced, by something later than whatever it says.
+        current = None
+    if current is not None and digest(current.files) == digest(files):
+        revision, changed = current.revision, False
+    else:
+        asyncio.run(publisher.compile_files(pdp, files))
+        latest = _latest(before, floor, current)
+        revision = bundle.next_revision(files, latest, time.time_ns() // 1_000_000)
+        _write(cluster, mesh, before, bundle.build(files, revision, site.home.bundle_key))
+        changed = True
+    if floor_of(floor) != revision:
+        cluster.apply(_floor(mesh, revision), force=True)
+    return revision, changed
+
+
+def push(site: Site, pdp: Path, *, timeout_seconds: float) -> Pushed:
+    """Publishes and waits until every running decision point enforces the revision.
+
+    Raises:
+        PaymeshError: as `publish`.
+        Stuck: some do not follow; says which and why.
+    """
+    with DecisionPoints.of(site.cluster, site.mesh) as points:
+        # The streams are open before the clock starts.
+        site.progress.waiting("decision points to answer")
+        points.answers()
+        site.progress.waiting("the policy to compile")
+        revision, changed = publish(site, pdp)
+        started = time.monotonic()
+        pods = follow(site, points, revision, timeout_seconds)
+        return Pushed(revision, changed, pods, time.monotonic() - started)
+
+
+def follow(site: Site, points: DecisionPoints, revision: str, timeout_seconds: float) -> int:
+    """Until every running decision point enforces this revision; returns how many do.
+
+    Raises:
+        Stuck: some do not; says which and why.
+    """
+    end = time.monotonic() + timeout_seconds
+    while True:
+        answers = points.answers()
+        behind = [answer for answer in answers if answer.revision != revision]
+        if not behind:
+            return len(answers)
+        site.progress.waiting(f"{len(behind)} of {len(answers)} decision points to follow")
+        if time.monotonic() >= end:
+            lines = "".join(f"\n  {_why(site, answer, revision)}" for answer in behind)
+            raise Stuck(
+                f"{len(behind)} of {len(answers)} decision points do not enforce {revision} after"
+                f" {timeout_seconds:g} s; they go on with what they have:{lines}"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _why(site: Site, answer: Answer, wanted: str) -> str:
+    """One decision point that does not follow, with what it says about bundles."""
+    if answer.revision is None:
+        said = answer.problem or "it has no policy"
+    elif answer.revision > wanted:
+        said = f"it has {answer.revision}, which is newer: it takes nothing older"
+    else:
+        said = f"it still has {answer.revision}"
+    with_log = ""
+    try:
+        text = site.cluster.log(
+            site.mesh.namespace, answer.pod, "pdp", previous=False, lines=_LOG_LINES
+        )
+        about = [found for found in text.splitlines() if "undle" in found and "rror" in found]
+        with_log = f"; its log says: {line(about[-1])}" if about else ""
+    except ClusterError:
+        pass
+    return f"{answer.pod}: {said}{with_log}"
+
+
+def _jwks(site: Site) -> str:
+    """The users' issuer as the gateway of this cluster knows it."""
+    trust = site.cluster.find(Key("v1", "ConfigMap", site.mesh.namespace, TRUST))
+    found = decoded(trust).get("jwks.json") if trust else None
+    return found.decode() if found else site.home.jwks
+
+
+def _latest(before: Object | None, floor: Object | None, current: Bundle | None) -> str | None:
+    """The latest revision that anybody may have seen; what is none of ours does not count."""
+    candidates = [
+        current.revision if current else None,
+        annotation(before, REVISION) if before else None,
+        floor_of(floor),
+    ]
+    valid = []
+    for candidate in candidates:
+        try:
+            bundle.next_revision({}, candidate or None, 0)
+        except PaymeshError:
+            continue
+        valid += [candidate] if candidate else []
+    return max(valid, default=None)
+
+
+def _write(cluster: Cluster, mesh: Mesh, before: Object | None, fresh: Bundle) -> None:
+    wanted = policy_key(mesh)
+    value: Object = {
+        "apiVersion": wanted.api_version,
+        "kind": wanted.kind,
+        "metadata": {
+            "name": wanted.name,
+            "namespace": wanted.namespace,
+            "labels": {PART_OF: MANAGER, COMPONENT: "platform"},
+            "annotations": {REVISION: fresh.revision},
+        },
+        "binaryData": {bundle.FILE_NAME: base64.b64encode(fresh.data).decode("ascii")},
+    }
+    try:
+        if before is None:
+            cluster.create(value)
+        else:
+            # Refused when somebody wrote since: nobody's policy is lost unseen.
+            value["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
+            cluster.replace(value)
+    except Conflict as error:
+        raise Conflict(
+            "somebody else has published a policy at this moment: look at theirs, then push again"
+        ) from error
+
+
+def _floor(mesh: Mesh, revision: str) -> Object:
+    wanted = floor_key(mesh)
+    return {
+        "apiVersion": wanted.api_version,
+        "kind": wanted.kind,
+        "metadata": {
+            "name": wanted.name,
+            "namespace": wanted.namespace,
+            "labels": {PART_OF: MANAGER, COMPONENT: "workload"},
+        },
+        "data": {"revision": revision},
+    }
