@@ -8,6 +8,7 @@
     cards        finds card numbers                   database     PostgreSQL and migrations
     paging       page tokens                          mesh_client  calls without a sidecar
     logging      JSON lines without secrets           telemetry    OpenTelemetry
+    drain        an end that no caller notices        migrate      migrations as a program
     testing      fakes and helpers, for tests only
 
 Nothing here connects, opens or reads anything at import.

@@ -13,10 +13,20 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 _MAX_MESSAGE_BYTES_LIMIT = 16 * 1024 * 1024
 _WORKLOAD = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _MAX_SECRET_BYTES = 8192
+_MAX_DRAIN_SECONDS = 300
+_SECONDS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?")
 
 
 class ConfigError(Exception):
     """The environment does not say what it must; the message is one sentence that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """How a service ends where callers know it by more than its socket: in a cluster."""
+
+    admin_socket: Path
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,7 @@ class AppConfig:
     max_message_bytes: int
     otlp_endpoint: str | None
     log_level: str
+    draining: Draining | None = None
 
 
 def load_config(environment: Mapping[str, str] | None = None) -> AppConfig:
@@ -65,8 +76,33 @@ def load_config(environment: Mapping[str, str] | None = None) -> AppConfig:
         ),
         max_message_bytes=_max_message_bytes(_required(source, "PAYMESH_MAX_MESSAGE_BYTES")),
         otlp_endpoint=source.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
-        log_level=_log_level(source.get("PAYMESH_LOG_LEVEL") or "info"),
+        log_level=load_log_level(source),
+        draining=load_draining(source),
     )
+
+
+def load_draining(environment: Mapping[str, str] | None = None) -> Draining | None:
+    """Read PAYMESH_ADMIN_SOCKET and PAYMESH_DRAIN_SECONDS: both, or None for neither.
+
+    Raises ConfigError.
+    """
+    source = os.environ if environment is None else environment
+    admin_socket = source.get("PAYMESH_ADMIN_SOCKET", "")
+    text = source.get("PAYMESH_DRAIN_SECONDS", "")
+    if not admin_socket and not text:
+        return None
+    if not admin_socket or not text:
+        missing = "PAYMESH_DRAIN_SECONDS" if admin_socket else "PAYMESH_ADMIN_SOCKET"
+        raise ConfigError(f"{missing} is not set, and the other one of the two is.")
+    if not _SECONDS.fullmatch(text) or float(text) > _MAX_DRAIN_SECONDS:
+        raise ConfigError(f"PAYMESH_DRAIN_SECONDS must be a number from 0 to {_MAX_DRAIN_SECONDS}.")
+    return Draining(Path(admin_socket), float(text))
+
+
+def load_log_level(environment: Mapping[str, str] | None = None) -> str:
+    """Read PAYMESH_LOG_LEVEL; `info` when it is not set. Raises ConfigError."""
+    source = os.environ if environment is None else environment
+    return _log_level(source.get("PAYMESH_LOG_LEVEL") or "info")
 
 
 def _required(source: Mapping[str, str], name: str) -> str:

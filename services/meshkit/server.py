@@ -20,7 +20,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from meshkit import logging, telemetry
+from meshkit import drain, logging, telemetry
 from meshkit.config import AppConfig, ConfigError, load_config
 from meshkit.interceptors import server_interceptors
 
@@ -64,6 +64,9 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until `stop` is set; then drain and return.
 
+    With `config.draining` callers are first sent elsewhere while calls are still
+    answered.
+
     Each of `background` is a coroutine function without arguments; it runs
     beside the server, is started again with growing pauses if it raises, and is
     cancelled when the server stops. `on_stop` runs last, in order, after the
@@ -76,9 +79,14 @@ async def serve(
     _log.info("serving", socket=str(config.app_socket))
     try:
         with _signals_set(stopping):
+            if config.draining:
+                await drain.recover(config.draining)
             await stopping.wait()
     finally:
         _log.info("draining")
+        if config.draining:
+            # Still serving: callers that have not heard of it yet are answered.
+            await drain.drain(config.draining)
         # The sidecar asks for health and sends nothing new; what runs may finish.
         await health_servicer.enter_graceful_shutdown()
         await server.stop(DRAIN_SECONDS)

@@ -34,6 +34,7 @@ _STATISTICS = (
     {"suffix": ".downstream_cx_active"},
     {"suffix": ".downstream_rq_xx"},
     {"suffix": ".downstream_rq_total"},
+    {"suffix": ".downstream_rq_active"},
     {"suffix": ".downstream_rq_time"},
     {"suffix": ".upstream_cx_total"},
     {"suffix": ".upstream_cx_connect_fail"},

@@ -77,7 +77,7 @@ def connection_manager(plan: Plan, door: Door) -> Block:
 
 
 def listener(
-    plan: Plan, name: str, address: Block, chain: Block, **fields: Block | list[Block]
+    plan: Plan, name: str, address: Block, chain: Block, **fields: Block | list[Block] | str
 ) -> Block:
     """A listener of one filter chain, with a limit on its connections and its buffers."""
     limit = extension(

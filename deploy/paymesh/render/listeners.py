@@ -24,6 +24,9 @@ from paymesh.render.http import (
 GATEWAY_REQUESTS_PER_SECOND = 1000
 GATEWAY_BURST = 2000
 
+# When Envoy's health is failed, callers go elsewhere; the workload's own app cannot.
+_STAYS = "MODIFY_ONLY"
+
 
 def inbound(plan: Plan) -> list[Block]:
     """From other workloads: mutual TLS, then policy, then the app.
@@ -62,7 +65,8 @@ def outbound(plan: Plan) -> list[Block]:
         replies=replies.mesh_replies(plan.mesh.trust_domain),
     )
     chain = {"filters": [connection_manager(plan, door)]}
-    return [listener(plan, "outbound", listening_pipe(OUTBOUND_SOCKET), chain)]
+    address = listening_pipe(OUTBOUND_SOCKET)
+    return [listener(plan, "outbound", address, chain, drain_type=_STAYS)]
 
 
 def egress(plan: Plan, externals: list[External]) -> list[Block]:
@@ -83,7 +87,7 @@ def egress(plan: Plan, externals: list[External]) -> list[Block]:
         replies=replies.mesh_replies(plan.mesh.trust_domain),
     )
     chain = {"filters": [connection_manager(plan, door)]}
-    return [listener(plan, "egress", listening_pipe(EGRESS_SOCKET), chain)]
+    return [listener(plan, "egress", listening_pipe(EGRESS_SOCKET), chain, drain_type=_STAYS)]
 
 
 def public(plan: Plan) -> list[Block]:
