@@ -105,7 +105,9 @@ def _cluster(plan: Plan, name: str, address: Block) -> Block:
                     "max_connections": limits.max_connections,
                     "max_pending_requests": limits.max_pending_requests,
                     "max_requests": limits.max_requests,
-                    "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 3},
+                    # Calls that were on their way to an endpoint that has just gone fit in
+                    # here; retries of an outage stay a fifth of the calls.
+                    "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 16},
                 }
             ]
         },
