@@ -1,0 +1,196 @@
+"""The admission policy: that it is asked, that it refuses, and what it was told of the pods.
+
+Whether its expressions do what they say only a cluster shows (`make test-k8s`);
+here the tables in them are compared with the pods of the build.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from paymesh.checker.finding import Findings
+from paymesh.checker.kubernetes_build import Build, Object, Pod, describe
+from paymesh.checker.walk import at, items
+
+_NAMESPACE = "kubernetes.io/metadata.name"
+# Each is looked at by a rule: what a pod could do harm with.
+_LOOKED_AT = (
+    "variables.account == variables.workload",
+    "hostNetwork",
+    "hostPID",
+    "hostIPC",
+    "shareProcessNamespace",
+    "hostPort",
+    "ephemeralContainers",
+    "v.csi.driver == 'csi.spiffe.io'",
+    "automountServiceAccountToken",
+    "restartPolicy",
+    "object.spec.containers.map(c, c.name) == ['app']",
+    "params.data",
+    "variables.commands",
+    "variables.arguments",
+    "variables.environment",
+    "variables.sidecars",
+    "variables.secrets",
+    "variables.configs",
+    "c.lifecycle",
+    "c.envFrom",
+    "exec",
+    "m.mountPath",
+)
+_TRACES = {"OTEL_EXPORTER_OTLP_ENDPOINT", "PAYMESH_LOG_LEVEL"}
+
+
+def check_admission(found: Findings, build: Build) -> None:
+    """All of it."""
+    policies = build.of("ValidatingAdmissionPolicy")
+    found.equal("one-admission-policy", len(policies), 1, "add components/admission")
+    for policy in policies:
+        _check_reach(found, build, policy)
+        _check_rules(found, policy)
+        _check_tables(found, build, policy)
+        _check_binding(found, build, policy)
+
+
+def _check_reach(found: Findings, build: Build, policy: Object) -> None:
+    spec = at(policy, "spec") or {}
+    found.equal("admission-fails-closed", at(spec, "failurePolicy"), "Fail")
+    constraints = at(spec, "matchConstraints") or {}
+    rules = items(constraints, "resourceRules")
+    covered = {
+        (operation, resource)
+        for rule in rules
+        if items(rule, "apiGroups") == [""] and not items(rule, "resourceNames")
+        for operation in items(rule, "operations")
+        for resource in items(rule, "resources")
+    }
+    wanted = {(o, r) for o in ("CREATE", "UPDATE") for r in ("pods", "pods/ephemeralcontainers")}
+    conditions = " && ".join(str(at(c, "expression")) for c in items(spec, "matchConditions"))
+    found.expect(
+        covered >= wanted
+        and at(constraints, "namespaceSelector") == {"matchLabels": {_NAMESPACE: build.workloads}}
+        and not at(constraints, "objectSelector")
+        and not items(constraints, "excludeResourceRules")
+        and (not conditions or conditions.startswith("request.operation == 'CREATE' || ")),
+        "admission-covers-pods",
+        "a pod of the workloads' namespace is let in without being looked at",
+        "match pods and pods/ephemeralcontainers of the namespace, created or updated",
+    )
+
+
+def _check_rules(found: Findings, policy: Object) -> None:
+    validations = items(policy, "spec", "validations")
+    expressions = " ; ".join(str(at(v, "expression")) for v in validations)
+    missing = [part for part in _LOOKED_AT if part not in expressions]
+    found.expect(
+        not missing,
+        "admission-looks-at-everything",
+        f"nothing looks at {', '.join(missing)}",
+        "add the rule back",
+    )
+    silent = [v for v in validations if not at(v, "message")]
+    found.expect(not silent, "admission-says-why", "a refusal has no message", "say what to do")
+
+
+def _check_tables(found: Findings, build: Build, policy: Object) -> None:
+    tables = _tables(policy)
+    workloads = build.facts.mesh["workloads"]
+    pods = [(name, pod) for name in workloads for pod in build.pods_of(name)]
+    wanted: dict[str, Any] = {
+        "sidecars": {n: [at(c, "name") for c in items(p.spec, "initContainers")] for n, p in pods},
+        "commands": {
+            f"{n}/{c['name']}": items(c, "command") for n, p in pods for c in p.containers
+        },
+        "arguments": {
+            f"{n}/{c['name']}": items(c, "args")
+            for n, p in pods
+            for c in p.containers
+            if workloads[n]["kind"] != "job"
+        },
+        "secrets": {n: sorted(_secrets(p)) for n, p in pods},
+    }
+    for name, value in wanted.items():
+        found.expect(
+            tables.get(name) == value,
+            "admission-tables-equal-pods",
+            f"`{name}` is not what the pods have: they would be refused",
+            "run `paymesh render`; what is patched into a pod must be rendered",
+        )
+    environment = tables.get("environment") or {}
+    for workload, pod in pods:
+        for container in pod.containers:
+            names = {at(v, "name") for v in items(container, "env")}
+            allowed = set(environment.get(f"{workload}/{container['name']}", []))
+            found.expect(
+                names <= allowed <= names | _TRACES,
+                "admission-tables-equal-pods",
+                f"{workload}/{container['name']}: variables {names ^ allowed}",
+            )
+        _check_configs(found, workload, pod, tables)
+
+
+def _check_configs(found: Findings, workload: str, pod: Pod, tables: dict[str, Any]) -> None:
+    pattern = str((tables.get("configs") or {}).get(workload))
+    names = {
+        str(at(v, "configMap", "name")) for v in items(pod.spec, "volumes") if at(v, "configMap")
+    }
+    refused = [name for name in names if not re.fullmatch(pattern.strip("^$"), name)]
+    others = [f"envoy-{workload}x", f"x{workload}", "envoy-x", "kube-root-ca.crt"]
+    found.expect(
+        pattern.startswith("^")
+        and pattern.endswith("$")
+        and not refused
+        and not any(re.search(pattern, name) for name in others),
+        "admission-tables-equal-pods",
+        f"{workload}: ConfigMaps {', '.join(refused) or 'of others'}",
+    )
+
+
+def _tables(policy: Object) -> dict[str, Any]:
+    """The variables that are literals, which are JSON."""
+    tables = {}
+    for variable in items(policy, "spec", "variables"):
+        expression = str(at(variable, "expression"))
+        if expression.startswith("{"):
+            tables[str(at(variable, "name"))] = json.loads(expression)
+    return tables
+
+
+def _secrets(pod: Pod) -> set[str]:
+    return {
+        str(at(v, "secret", "secretName")) for v in items(pod.spec, "volumes") if at(v, "secret")
+    }
+
+
+def _check_binding(found: Findings, build: Build, policy: Object) -> None:
+    name = at(policy, "metadata", "name")
+    bindings = [
+        binding
+        for binding in build.of("ValidatingAdmissionPolicyBinding")
+        if at(binding, "spec", "policyName") == name
+    ]
+    reference = at(bindings[0], "spec", "paramRef") if len(bindings) == 1 else None
+    found.expect(
+        len(bindings) == 1
+        and items(bindings[0], "spec", "validationActions") == ["Deny"]
+        and not at(bindings[0], "spec", "matchResources")
+        and at(reference, "parameterNotFoundAction") == "Deny"
+        and at(reference, "namespace") == build.namespace("platform"),
+        "admission-bound",
+        f"{describe(policy)} refuses nothing",
+        "bind it with Deny, its parameters out of the workloads' reach",
+    )
+    parameters = build.one("ConfigMap", str(at(reference, "name")), build.namespace("platform"))
+    running: dict[str, set[str]] = {}
+    for pod in (p for p in build.pods if p.namespace == build.workloads):
+        for container in pod.containers:
+            running.setdefault(str(at(container, "name")), set()).add(str(at(container, "image")))
+    allowed = {key: {image} for key, image in (at(parameters, "data") or {}).items()}
+    found.equal(
+        "admission-images",
+        sorted((key, sorted(images)) for key, images in allowed.items()),
+        sorted((key, sorted(images)) for key, images in running.items()),
+        "set images in a component that is listed before components/admission",
+    )
