@@ -31,7 +31,7 @@ def checkout(tmp_path: Path) -> Path:
     ):
         (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / part, tmp_path / part)
-    for part in ("envoy", "policies/kubernetes", "protos", "services/_generated"):
+    for part in ("deploy/k8s", "envoy", "policies/kubernetes", "protos", "services/_generated"):
         shutil.copytree(ROOT / part, tmp_path / part)
     return tmp_path
 
