@@ -208,7 +208,8 @@ class Postgres:
         password = self._workspace.secret(f"postgres-{owner}")
         try:
             await run_tool(
-                [sys.executable, "-m", "paymesh.runtime.migrate", directory],
+                # A process of its own: gRPC comes with meshkit, and has no place in one that forks.
+                [sys.executable, "-m", "meshkit.migrate", directory, "--dsn-file", "-"],
                 None,
                 directory=self._workspace.paths.secrets,
                 stdin=dsn(self._workspace.paths, database, owner, password) + "\n",
