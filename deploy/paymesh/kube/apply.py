@@ -53,7 +53,8 @@ PRUNED = (
     ("storage.k8s.io/v1", "CSIDriver"),
 )
 # Made by a deployment itself, not by its build.
-_KEPT = frozenset({TRUST, "paymesh-policy", "paymesh-policy-floor"})
+RECORD = "paymesh-deployment"
+_KEPT = frozenset({TRUST, RECORD, "paymesh-policy", "paymesh-policy-floor"})
 
 
 def apply(cluster: Cluster, value: Object, *, take_over: bool = False) -> None:

@@ -6,11 +6,11 @@ import dataclasses
 import time
 from pathlib import Path
 
-from paymesh.kube import apply, keep, kustomize, narrow, push, wait
+from paymesh.kube import administrator, apply, keep, kustomize, narrow, push, wait
 from paymesh.kube.client import Cluster
 from paymesh.kube.decisions import DecisionPoints
 from paymesh.kube.errors import ClusterError, Conflict, Forbidden, Invalid
-from paymesh.kube.objects import Object, key
+from paymesh.kube.objects import Key, Object, decoded, key
 from paymesh.kube.site import Site
 from paymesh.kube.stages import Stage, in_stages
 from paymesh.kube.wait import Deadline
@@ -107,6 +107,7 @@ class Deployment:
                 site.progress.done(f"policy {revision}")
             self._stage(stage, objects)
         pruned = apply.prune(site.cluster, built, site.namespaces)
+        _record(site, overlay)
         for removed in pruned:
             site.progress.note(f"removed {removed}, which this build has no longer")
         with DecisionPoints.of(site.cluster, site.mesh) as points:
@@ -126,6 +127,8 @@ class Deployment:
             wait.established(cluster, keys, progress, self._deadline)
         waited_for = [wanted for wanted in keys if wanted.kind in _WAITED_FOR]
         wait.rollouts(cluster, waited_for, progress, self._deadline)
+        if stage is Stage.DATABASE:
+            administrator.keep_password(self._site, self._contents)
         progress.done(stage.title)
 
     def _apply(self, stage: Stage, value: Object) -> None:
@@ -167,3 +170,27 @@ class Deployment:
                 for file in files
             ]
         return apply.fingerprint(found)
+
+
+def record_key(site: Site) -> Key:
+    """The ConfigMap that says what was deployed."""
+    return Key("v1", "ConfigMap", site.platform, apply.RECORD)
+
+
+def deployed_overlay(site: Site) -> str | None:
+    """The overlay of the last deployment that came to its end; None before the first."""
+    found = site.cluster.find(record_key(site))
+    return decoded(found).get("overlay", b"").decode() or None if found else None
+
+
+def _record(site: Site, overlay: Path) -> None:
+    wanted = record_key(site)
+    inside = overlay.resolve().is_relative_to(site.root.resolve())
+    name = overlay.resolve().relative_to(site.root.resolve()) if inside else overlay.resolve()
+    value = {
+        "apiVersion": wanted.api_version,
+        "kind": wanted.kind,
+        "metadata": keep.metadata(wanted.namespace, wanted.name),
+        "data": {"overlay": name.as_posix()},
+    }
+    site.cluster.apply(value, force=True)

@@ -62,7 +62,7 @@ def _keep_trust(site: Site, namespace: str) -> Mapping[str, bytes]:
         value = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": _metadata(namespace, TRUST),
+            "metadata": metadata(namespace, TRUST),
             "data": data,
         }
         site.cluster.create(value)
@@ -83,7 +83,7 @@ def _keep(site: Site, secret: Secret, before: Mapping[str, bytes] | None) -> Non
                 "apiVersion": "v1",
                 "kind": "Secret",
                 "type": secret.type,
-                "metadata": _metadata(secret.namespace, secret.name),
+                "metadata": metadata(secret.namespace, secret.name),
                 "data": changed,
             }
         )
@@ -91,7 +91,8 @@ def _keep(site: Site, secret: Secret, before: Mapping[str, bytes] | None) -> Non
         site.cluster.patch(Key("v1", "Secret", *secret.place), {"data": changed})
 
 
-def _metadata(namespace: str, name: str) -> Object:
+def metadata(namespace: str, name: str) -> Object:
+    """Of an object that a deployment makes by itself."""
     return {
         "name": name,
         "namespace": namespace,
