@@ -16,7 +16,7 @@ _section = Section("database")
 # Tables in which a line, once written, stays as it is.
 _APPEND_ONLY = {"ledger": ("entries", "transfers")}
 
-_FORBIDDEN = """
+FORBIDDEN = """
     SELECT privilege || ' on ' || relname
     FROM pg_class
     CROSS JOIN unnest(%(privileges)s::text[]) AS privilege
@@ -58,14 +58,11 @@ def _connects(name: str, conninfo: str) -> Finding:
 
 def _no_more_than_needed(name: str, conninfo: str) -> Finding:
     title = f"{name}'s role cannot rewrite what it has written"
-    wanted: list[tuple[list[str], list[str] | None]] = [(["DELETE", "TRUNCATE", "TRIGGER"], None)]
-    if name in _APPEND_ONLY:
-        wanted.append((["UPDATE", "DELETE", "TRUNCATE"], list(_APPEND_ONLY[name])))
     found: list[str] = []
     try:
         with _connect(conninfo) as connection:
-            for privileges, tables in wanted:
-                rows = connection.execute(_FORBIDDEN, {"privileges": privileges, "tables": tables})
+            for privileges, tables in unwanted(name):
+                rows = connection.execute(FORBIDDEN, {"privileges": privileges, "tables": tables})
                 found += [row[0] for row in rows]
     except psycopg.Error as error:
         return _section.problem(title, _first_line(error), "see `paymesh logs postgres`")
@@ -74,6 +71,14 @@ def _no_more_than_needed(name: str, conninfo: str) -> Finding:
         f"it has {', '.join(sorted(set(found)))}" if found else None,
         f"revoke it: compare with services/{name.replace('-', '_')}/migrations",
     )
+
+
+def unwanted(name: str) -> list[tuple[list[str], list[str] | None]]:
+    """Privileges that a service's role must not have, and on which tables; None: on any."""
+    everywhere: tuple[list[str], list[str] | None] = (["DELETE", "TRUNCATE", "TRIGGER"], None)
+    if name not in _APPEND_ONLY:
+        return [everywhere]
+    return [everywhere, (["UPDATE", "DELETE", "TRUNCATE"], list(_APPEND_ONLY[name]))]
 
 
 def _no_other_database(name: str, conninfo: str, others: list[str]) -> Finding:

@@ -12,6 +12,7 @@ import base64
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 from paymesh.errors import PaymeshError
 from paymesh.kube.client import Cluster
@@ -93,7 +94,7 @@ def publish(site: Site, pdp: Path) -> tuple[str, bool]:
         Conflict: somebody else published meanwhile.
     """
     cluster, mesh = site.cluster, site.mesh
-    files = publisher.collect(site.root, environment(mesh, _jwks(site)))
+    files = publisher.collect(site.root, environment_of(site))
     before, floor = cluster.find(policy_key(mesh)), cluster.find(floor_key(mesh))
     try:
         current = published(before, site.home)
@@ -173,11 +174,11 @@ def _why(site: Site, answer: Answer, wanted: str) -> str:
     return f"{answer.pod}: {said}{with_log}"
 
 
-def _jwks(site: Site) -> str:
-    """The users' issuer as the gateway of this cluster knows it."""
+def environment_of(site: Site) -> dict[str, Any]:
+    """What the policy has to know of this mesh, with the users' issuer as its gateway has it."""
     trust = site.cluster.find(Key("v1", "ConfigMap", site.mesh.namespace, TRUST))
     found = decoded(trust).get("jwks.json") if trust else None
-    return found.decode() if found else site.home.jwks
+    return environment(site.mesh, found.decode() if found else site.home.jwks)
 
 
 def _latest(before: Object | None, floor: Object | None, current: Bundle | None) -> str | None:

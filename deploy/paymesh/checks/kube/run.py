@@ -1,0 +1,53 @@
+"""Runs the sections in the order in which one depends on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from paymesh.checks.kube import (
+    admission,
+    cluster,
+    database,
+    endtoend,
+    identities,
+    images,
+    network,
+    pods,
+    policy,
+    secrets,
+    spire,
+)
+from paymesh.checks.kube.model import Look
+from paymesh.checks.model import Finding, Section
+from paymesh.kube.errors import Unreachable
+
+SECTIONS: dict[str, Callable[[Look], Iterator[Finding]]] = {
+    "cluster": cluster.check,
+    "pods": pods.check,
+    "images": images.check,
+    "spire": spire.check,
+    "identities": identities.check,
+    "network": network.check,
+    "admission": admission.check,
+    "secrets": secrets.check,
+    "policy": policy.check,
+    "database": database.check,
+    "end-to-end": endtoend.check,
+}
+
+
+def run(look: Look) -> Iterator[Finding]:
+    """Every finding of every section. A section that breaks is a finding itself."""
+    for name, check in SECTIONS.items():
+        try:
+            yield from check(look)
+        except Unreachable as error:
+            yield Section(name).problem(
+                "can be checked", str(error), "bring the cluster up, or name another --context"
+            )
+        except Exception as error:  # noqa: BLE001 — whatever it is, the other sections go on
+            yield Section(name).problem(
+                "can be checked",
+                f"{type(error).__name__}: {error}",
+                "run `paymesh deploy`, then `paymesh check --kube` again",
+            )
