@@ -170,7 +170,12 @@ def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:300]
 
 
-def _api(kubeconfig: Path | None) -> client.CoreV1Api:
+def connect(kubeconfig: Path | None) -> client.CoreV1Api:
+    """The API server that the file names, or that of the pod this is.
+
+    Raises:
+        ConfigException: there is no such file, or this is no pod.
+    """
     settings = client.Configuration()
     if kubeconfig:
         config.load_kube_config(str(kubeconfig), client_configuration=settings)
@@ -202,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not os.access(parsed.directory, os.W_OK | os.X_OK):
             raise NotADirectoryError(f"{parsed.directory} is no directory that can be written to")
         follower = Follower(
-            _api(parsed.kubeconfig),
+            connect(parsed.kubeconfig),
             parsed.namespace,
             parsed.configmap,
             parsed.key,
