@@ -2,7 +2,8 @@
 # title: Who may use OPA's own REST API?
 # description: >-
 #   The workload that this OPA belongs to, for the one question that a service asks and for health.
-#   Everything else is closed: policies, data, compile, queries, metrics.
+#   Everything else is closed: policies, data, compile, queries, metrics. Health and metrics are open
+#   where the environment says so: in a pod, whose kubelet has no token and asks on a port of its own.
 package system.authz
 
 # METADATA
@@ -24,6 +25,13 @@ allow if {
 	_is_owner
 	input.method == "GET"
 	input.path == ["health"]
+}
+
+allow if {
+	opa.runtime().env.PAYMESH_PDP_DIAGNOSTICS == "open"
+	input.method == "GET"
+	input.path in [["health"], ["metrics"]]
+	object.keys(input.params) - {"bundles", "plugins"} == set()
 }
 
 # OPA is given the token's hash, so that neither its environment nor a dump of it holds the token.

@@ -74,3 +74,39 @@ test_without_a_hash_everything_is_closed[env] if {
 	allow := authz.allow with input as question with opa.runtime as {"env": env}
 	allow == false
 }
+
+opened(request) := allow if {
+	allow := authz.allow with input as request with opa.runtime as {"env": {"PAYMESH_PDP_DIAGNOSTICS": "open"}}
+}
+
+probe := object.remove(health, ["identity"])
+
+test_where_diagnostics_are_open_anybody_may_ask_for_health_and_metrics if {
+	opened(probe) == true
+	opened(object.union(probe, {"path": ["metrics"]})) == true
+	opened({"method": "GET", "path": ["health"], "params": {}}) == true
+}
+
+test_open_diagnostics_open_nothing_else[request] if {
+	some request in [
+		question,
+		object.remove(question, ["identity"]),
+		object.union(probe, {"method": "POST"}),
+		object.union(probe, {"path": ["health", "live"]}),
+		object.union(probe, {"path": ["metrics", ""]}),
+		object.union(probe, {"path": ["v1", "status"]}),
+		object.union(probe, {"path": ["v1", "config"]}),
+		object.union(probe, {"path": []}),
+		object.union(probe, {"params": {"explain": ["full"]}}),
+		object.remove(probe, ["params"]),
+		{},
+	]
+	opened(request) == false
+}
+
+test_diagnostics_are_closed_unless_the_environment_says_open[value] if {
+	some value in ["", "Open", "true", "1", true, null]
+	env := {"PAYMESH_PDP_TOKEN_SHA256": crypto.sha256(token), "PAYMESH_PDP_DIAGNOSTICS": value}
+	allow := authz.allow with input as probe with opa.runtime as {"env": env}
+	allow == false
+}

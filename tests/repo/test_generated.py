@@ -26,12 +26,12 @@ def checkout(tmp_path: Path) -> Path:
         "deploy/mesh.yaml",
         "policies/paymesh/grants/data.yaml",
         "policies/descriptors.binpb",
-        "policies/kustomization.yaml",
+        "policies/Kustomization",
         "spire/entries.json",
     ):
         (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / part, tmp_path / part)
-    for part in ("deploy/k8s", "envoy", "policies/kubernetes", "protos", "services/_generated"):
+    for part in ("deploy/k8s", "envoy", "policies/pdp/kubernetes", "protos", "services/_generated"):
         shutil.copytree(ROOT / part, tmp_path / part)
     return tmp_path
 

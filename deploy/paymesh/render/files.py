@@ -30,9 +30,11 @@ HEADER = (
 _CODE = Path("services/_generated")
 _DESCRIPTORS = Path("policies/descriptors.binpb")
 _ENVOY = Path("envoy")
-_POLICIES = Path("policies")
-# Beside what they were made from, because kustomize reads no file from outside its root.
+# Subdirectories with what pods have instead.
 _PODS = "kubernetes"
+_DECISION_POINTS = Path("policies/pdp") / _PODS
+# Kustomize knows this name too, and OPA does not take it for data.
+_POLICIES_BASE = Path("policies/Kustomization")
 _SPIRE = Path("spire")
 
 
@@ -88,7 +90,7 @@ def _present(root: Path) -> set[Path]:
         for path in (root / _CODE).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     )
-    places = (_ENVOY, _ENVOY / _PODS, _POLICIES / _PODS)
+    places = (_ENVOY, _ENVOY / _PODS, _DECISION_POINTS)
     rest = (path for place in places for path in (root / place).glob("*.yaml"))
     # Manifests stand beside hand-written ones: what says that it is generated must be.
     manifests = (
@@ -130,9 +132,11 @@ def _decision_points(mesh: Mesh) -> dict[Path, bytes]:
     files, maps = {}, [_config_map("paymesh-descriptors", _DESCRIPTORS.name)]
     for workload in mesh.services():
         name = f"{workload.name}.yaml"
-        files[_POLICIES / _PODS / name] = to_yaml(pdp.for_pod(mesh, workload))
-        maps.append(_config_map(f"pdp-{workload.name}", f"pdp.yaml={_PODS}/{name}"))
-    files[_POLICIES / "kustomization.yaml"] = to_yaml(_kustomization(maps))
+        path = _DECISION_POINTS / name
+        files[path] = to_yaml(pdp.for_pod(mesh, workload))
+        file = path.relative_to(_POLICIES_BASE.parent).as_posix()
+        maps.append(_config_map(f"pdp-{workload.name}", f"pdp.yaml={file}"))
+    files[_POLICIES_BASE] = to_yaml(_kustomization(maps))
     return files
 
 

@@ -36,6 +36,9 @@ type Config struct {
 	WaitMilliseconds int `json:"wait_milliseconds"`
 	// RevisionFile remembers the highest bundle revision; empty: no rollback guard.
 	RevisionFile string `json:"revision_file"`
+	// RevisionFloorFile holds the lowest bundle revision that may be used; it may
+	// change and need not exist. Empty: no floor.
+	RevisionFloorFile string `json:"revision_floor_file"`
 	// RevisionBundle is the bundle that it is of; empty: the only one there is.
 	RevisionBundle string `json:"revision_bundle"`
 }
@@ -59,6 +62,8 @@ func ParseConfig(content []byte) (*Config, error) {
 		return nil, errors.New(PluginName + ": a limit must be positive and \"mask\" must name a document")
 	case c.Fsync != fsyncNever && c.Fsync != fsyncBatch:
 		return nil, fmt.Errorf("%s: \"fsync\" is %q, not %q or %q", PluginName, c.Fsync, fsyncNever, fsyncBatch)
+	case c.RevisionFloorFile != "" && c.RevisionFile == "":
+		return nil, errors.New(PluginName + ": \"revision_floor_file\" needs \"revision_file\"")
 	}
 	return &c, nil
 }

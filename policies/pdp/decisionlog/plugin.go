@@ -85,7 +85,7 @@ func (p *Plugin) Start(ctx context.Context) error {
 		now:      time.Now,
 	}
 	if p.config.RevisionFile != "" {
-		guard, err := revision.Open(p.config.RevisionFile)
+		guard, err := revision.Open(p.config.RevisionFile, p.config.RevisionFloorFile)
 		if err != nil {
 			return err
 		}

@@ -227,6 +227,34 @@ func TestRollbackFileComesBack(t *testing.T) {
 	waitFor(t, func() bool { return p.Refusal() == nil })
 }
 
+// A fresh memory keeps to the floor: an older bundle is refused, and an unreadable
+// floor refuses until it is mended.
+func TestFloor(t *testing.T) {
+	manager := policytest.Manager(t)
+	floor := filepath.Join(t.TempDir(), "floor")
+	lay := func(text string) {
+		if err := os.WriteFile(floor, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lay(newStamp)
+	p := started(t, manager, func(c *Config) { c.RevisionFile, c.RevisionFloorFile = c.Path+".revision", floor })
+	policytest.Activate(t, manager, policytest.Policy{Revision: oldStamp, Rego: noMask})
+	if err := p.Refusal(); !errors.Is(err, revision.ErrBelowFloor) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(p.config.RevisionFile); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what was refused is remembered: %v", err)
+	}
+	lay("garbage")
+	policytest.Activate(t, manager, policytest.Policy{Revision: newStamp, Rego: noMask})
+	if err := p.Log(t.Context(), event(`{}`, `true`)); !errors.Is(err, revision.ErrFloor) {
+		t.Errorf("got %v", err)
+	}
+	lay(newStamp + "\n")
+	waitFor(t, func() bool { return p.Refusal() == nil })
+}
+
 // Stop ends the users of the log before it closes, then refuses records.
 func TestStopOrder(t *testing.T) {
 	manager := policytest.Manager(t)
@@ -247,6 +275,7 @@ func TestParseConfig(t *testing.T) {
 	for _, text := range []string{
 		`{}`, `{"path": ""}`, `{"path": "x", "max_pending": 0}`, `{"path": "x", "max_record_bytes": -1}`, `{"path": "x", "mask": ""}`,
 		`{"path": "x", "fsync": "sometimes"}`, `{"path": "x", "wait_milliseconds": 0}`, `{"path": "x", "max_bytes": -1}`, `{"path": 1}`, `[`,
+		`{"path": "x", "revision_floor_file": "y"}`,
 	} {
 		if config, err := ParseConfig([]byte(text)); err == nil {
 			t.Errorf("%s: got %+v", text, config)

@@ -15,9 +15,11 @@ const (
 	newer2 = "1700000000001-000000000000"
 )
 
-func open(t *testing.T, path string) *revision.Guard {
+func open(t *testing.T, path string) *revision.Guard { return openAbove(t, path, "") }
+
+func openAbove(t *testing.T, path, floor string) *revision.Guard {
 	t.Helper()
-	guard, err := revision.Open(path)
+	guard, err := revision.Open(path, floor)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +83,54 @@ func TestOpenRefusesGarbage(t *testing.T) {
 	if err := os.WriteFile(path, []byte("garbage"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := revision.Open(path); !errors.Is(err, revision.ErrForm) {
+	if _, err := revision.Open(path, ""); !errors.Is(err, revision.ErrForm) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The floor holds from the first bundle on, as it stands at each; without its file
+// there is none, and what cannot be read is not no floor.
+func TestGuardKeepsToTheFloor(t *testing.T) {
+	directory := t.TempDir()
+	floor := filepath.Join(directory, "floor")
+	guard := openAbove(t, filepath.Join(directory, "revision"), floor)
+	for _, step := range []struct {
+		floor    string
+		revision string
+		want     error
+	}{
+		{newer, older, revision.ErrBelowFloor},
+		{newer, older, revision.ErrOlder}, // of the same kind
+		{"", older, revision.ErrFloor},
+		{"garbage", newer, revision.ErrFloor},
+		{older + older, newer, revision.ErrFloor},
+		{older + "\n", older, nil},
+		{newer, older, revision.ErrBelowFloor}, // the very one that is active
+		{newer, newer2, nil},
+		{older, older, revision.ErrOlder}, // remembered, though the floor fell
+		{older, newer, nil},
+	} {
+		if err := os.WriteFile(floor, []byte(step.floor), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := guard.Admit(step.revision)
+		if !errors.Is(err, step.want) {
+			t.Errorf("%s above %q: got %v, want %v", step.revision, step.floor, err, step.want)
+		}
+		if errors.Is(err, revision.ErrForm) {
+			t.Errorf("%q: a garbled floor looks like a garbled bundle", step.floor)
+		}
+	}
+	if err := os.Remove(floor); err != nil {
+		t.Fatal(err)
+	}
+	if err := openAbove(t, filepath.Join(directory, "other"), floor).Admit(older); err != nil {
+		t.Errorf("without a floor: %v", err)
+	}
+	if err := os.Mkdir(floor, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := guard.Admit(newer); !errors.Is(err, revision.ErrFloor) {
+		t.Errorf("a directory: got %v", err)
 	}
 }

@@ -106,7 +106,7 @@ def test_file_that_no_pod_mounts_is_refused() -> None:
 @pytest.mark.parametrize("workload", [workload.name for workload in MESH.services()])
 def test_decision_point_of_a_pod(workload: str) -> None:
     """It asks the bundle server over TLS of the platform's CA, and holds no key of its own."""
-    config = _read(f"policies/kubernetes/{workload}.yaml")
+    config = _read(f"policies/pdp/kubernetes/{workload}.yaml")
     assert config == pdp.for_pod(MESH, MESH.workloads[workload])
     service = config["services"]["bundles"]
     assert service["url"].startswith("https://bundle-server.paymesh-platform.svc.cluster.local:")
