@@ -186,6 +186,8 @@ def _pdp(mesh: Mesh, workload: Workload) -> Object:
         "workingDir": RUN_DIR,
         "env": [
             *_env({"GOMEMLIMIT": _PDP_MEMORY, "GOMAXPROCS": "2"}),
+            # The kubelet has no token; policies/system/authz.rego says what is open then.
+            *_env({"PAYMESH_PDP_DIAGNOSTICS": "open"}),
             {
                 "name": TOKEN_DIGEST,
                 "valueFrom": {"secretKeyRef": {"name": workload.name, "key": "pdp-token-sha256"}},
