@@ -74,6 +74,8 @@ def expected_addresses(build: Build) -> set[Address]:
     if "simulators" not in build.components:
         https = frozenset({build.port("provider")})
         found |= {("Egress", name, _EVERYWHERE, _NOT_PUBLIC, https) for name, _ in _egress(build)}
+    if "postgres-external" in build.components:
+        found |= _external_database(build)
     inside = {pod.name for pod in build.pods}
     return {address for address in found if address[1] in inside}
 
@@ -102,6 +104,18 @@ def _platform(build: Build) -> set[Edge]:
     server = f"{build.namespace('spire_server')}/spire-server"
     found.add((agent, server, "TCP", build.port("spire_server")))
     return found
+
+
+def _external_database(build: Build) -> set[Address]:
+    """As the component stands: an address for documentation (RFC 5737), until one is put there."""
+    workloads = build.facts.mesh["workloads"]
+    return {
+        ("Egress", pod, "192.0.2.1/32", frozenset(), frozenset({build.port("postgres")}))
+        for name in _services(build)
+        for workload in (name.partition("/")[2],)
+        if workloads[workload].get("database")
+        for pod in (name, f"{build.namespace('platform')}/migrate-{workload}")
+    }
 
 
 def _names(build: Build) -> set[Edge]:

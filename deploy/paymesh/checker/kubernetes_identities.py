@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from paymesh.checker.finding import Findings
 from paymesh.checker.kubernetes_build import NAME, Build, Object
 from paymesh.checker.walk import at, items
 
 _NAMESPACE = "kubernetes.io/metadata.name"
+_CLASS = re.compile(r"^className: (\S+)$", re.MULTILINE)
 _POWERS = ("admin", "downstream", "federatesWith", "fallback", "hint", "autoPopulateDNSNames")
 
 
@@ -26,6 +29,19 @@ def check_identities(found: Findings, build: Build) -> None:
         "identities-match-workloads",
         "an identity or a trust that no workload has",
         "leave static entries and federation out",
+    )
+    # The controller manager passes over what is of another class, without a word.
+    managers = [
+        text
+        for config in build.of("ConfigMap")
+        for key, text in (at(config, "data") or {}).items()
+        if key == "controller-manager.yaml"
+    ]
+    classes = {str(at(i, "spec", "className")) for i in ids}
+    found.expect(
+        not managers or classes == set(_CLASS.findall(managers[0])),
+        "identity-class",
+        f"the controller manager does not look at class {', '.join(classes)}",
     )
     for workload in build.facts.mesh["workloads"]:
         if workload in named:
