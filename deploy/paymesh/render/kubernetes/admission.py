@@ -17,33 +17,29 @@ from paymesh.render.kubernetes.common import (
     NAMESPACE_LABEL,
     Object,
     labels,
-    platform_namespace,
 )
 
 NAME = "paymesh-pods"
-# Out of reach of who may write ConfigMaps in the workloads' namespace.
-PARAMETERS = "paymesh-admission"
-# Filled by the component's `replacements` from the manifests themselves.
+# Between quotes in the policy; the component's `replacements` put the images there.
 _UNFILLED = "filled-by-kustomize"
+_IMAGES = ("app", "envoy", "pdp")
 
 
 def admission(mesh: Mesh) -> list[Object]:
-    """The policy, its binding and the images that it allows."""
-    parameters = {"name": PARAMETERS, "namespace": platform_namespace(mesh)}
+    """The policy and its binding.
+
+    The policy has no parameters: the API server (1.36 and before) never finds a ConfigMap
+    again once the last policy that has one for a parameter was deleted and made anew
+    (kubernetes/kubernetes#130887), and would refuse every pod until it is restarted.
+    """
+    metadata = {"name": NAME, "labels": labels(NAME, "platform")}
     return [
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {**parameters, "labels": labels(PARAMETERS, "platform")},
-            "data": dict.fromkeys(("app", "envoy", "pdp"), _UNFILLED),
-        },
         {
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": NAME, "labels": labels(NAME, "platform")},
+            "metadata": metadata,
             "spec": {
                 "failurePolicy": "Fail",
-                "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
                 "matchConstraints": _constraints(mesh),
                 "matchConditions": [_CHANGES],
                 "variables": _variables(mesh),
@@ -53,12 +49,8 @@ def admission(mesh: Mesh) -> list[Object]:
         {
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": NAME, "labels": labels(NAME, "platform")},
-            "spec": {
-                "policyName": NAME,
-                "validationActions": ["Deny"],
-                "paramRef": {**parameters, "parameterNotFoundAction": "Deny"},
-            },
+            "metadata": metadata,
+            "spec": {"policyName": NAME, "validationActions": ["Deny"]},
         },
     ]
 
@@ -99,6 +91,7 @@ def _variables(mesh: Mesh) -> list[Object]:
         "secrets": {w.name: _secrets(w) for w in workloads},
         "configs": {w.name: _configs(w) for w in workloads},
     }
+    images = "{" + ", ".join(f"'{image}': variables.{image}Image" for image in _IMAGES) + "}"
     name = "object.metadata.?labels[?'app.kubernetes.io/name'].orValue('')"
     return [
         {"name": "workload", "expression": name},
@@ -106,6 +99,8 @@ def _variables(mesh: Mesh) -> list[Object]:
         {"name": "before", "expression": "object.spec.?initContainers.orValue([])"},
         {"name": "containers", "expression": "variables.before + object.spec.containers"},
         {"name": "volumes", "expression": "object.spec.?volumes.orValue([])"},
+        *({"name": f"{image}Image", "expression": f"'{_UNFILLED}'"} for image in _IMAGES),
+        {"name": "images", "expression": images},
         *({"name": key, "expression": json.dumps(value)} for key, value in tables.items()),
     ]
 

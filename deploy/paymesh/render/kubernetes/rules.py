@@ -88,10 +88,10 @@ def _what() -> list[Object]:
             "leave one container, `app`: another would share the workload's identity and sockets",
         ),
         _rule(
-            "variables.containers.all(c, c.image == params.data[?c.name].orValue(''))",
-            "use the images that the deployment was built with (ConfigMap paymesh-admission in "
-            "the platform's namespace); a new image is deployed with `paymesh deploy`",
-            found="variables.containers.filter(c, c.image != params.data[?c.name].orValue(''))"
+            "variables.containers.all(c, c.image == variables.images[?c.name].orValue(''))",
+            "use the images that the deployment was built with: a new one is deployed with "
+            "`paymesh deploy`, which changes this policy too",
+            found="variables.containers.filter(c, c.image != variables.images[?c.name].orValue(''))"
             ".map(c, c.name + ': ' + c.image).join(', ')",
         ),
         _rule(
