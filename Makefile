@@ -10,7 +10,7 @@ PAYMESH := $(BIN)/paymesh
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup demo up down check test lint policy-test render check-generated images clean
+.PHONY: help setup demo up down check test lint policy-test render check-generated images kind-up deploy undeploy test-k8s clean
 
 help: ## List every target
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,24 @@ test: lint ## Set up and pass every test that this machine can run
 
 images: setup ## Build the container images
 	@$(PAYMESH) images
+
+# Of every target below: the kubeconfig's current context unless KUBECONTEXT names one.
+KUBECONTEXT ?=
+OVERLAY ?= kind
+CONTEXT := $(if $(KUBECONTEXT),--context "$(KUBECONTEXT)")
+
+kind-up: setup ## Make a kind cluster, load images, deploy, check
+	@$(PAYMESH) kind-up
+
+deploy: setup ## Deploy to a cluster: KUBECONTEXT=..., OVERLAY=kind
+	@$(PAYMESH) deploy $(CONTEXT) --overlay "$(OVERLAY)"
+
+undeploy: $(STAMP) ## Remove from a cluster all that deployments made there; asks
+	@$(PAYMESH) undeploy $(CONTEXT)
+
+test-k8s: setup ## Deploy to the cluster of KUBECONFIG and test the mesh there
+	@$(PAYMESH) deploy $(CONTEXT) --overlay "$(OVERLAY)"
+	@$(BIN)/python -m pytest -q tests/k8s
 
 clean: ## Remove the virtual environment and caches in the checkout
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
+from paymesh.cli import clusters
 from paymesh.cli.output import print_json
 from paymesh.errors import ConfigError
-from paymesh.mesh import load_mesh
-from paymesh.paths import default_paths
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +28,8 @@ def call(
         str | None, typer.Option("--user", help="Call the gateway as this end user.")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds.", min=0.01, max=300)] = 15.0,
+    kube: clusters.Kube = False,
+    context: clusters.Context = None,
 ) -> None:
     """Make one call; print the reply, or status, reason and decision id and exit with 1.
 
@@ -40,16 +41,21 @@ def call(
 
     if workload is None and user is None:
         raise ConfigError("say who calls: --as WORKLOAD or --user NAME")
-    paths, mesh = default_paths(), load_mesh()
+    if workload is not None and kube:
+        raise ConfigError(
+            "a workload's sockets are in its pod: with --kube there is --user only,"
+            " and `make test-k8s` calls from pods"
+        )
     method = Catalogue.load().method(rpc)
-    metadata = dial.user_metadata(paths, mesh, user) if user else ()
-    opened = (
-        dial.gateway(paths, mesh)
-        if workload is None
-        else dial.workload(paths, mesh, workload, method.containing_service.full_name)
-    )
-    with opened as channel:
-        reply = invoke(channel, method, request, metadata=metadata, timeout_seconds=timeout)
+    with clusters.gateway(context, kube=kube) as (paths, mesh):
+        metadata = dial.user_metadata(paths, mesh, user) if user else ()
+        opened = (
+            dial.gateway(paths, mesh)
+            if workload is None
+            else dial.workload(paths, mesh, workload, method.containing_service.full_name)
+        )
+        with opened as channel:
+            reply = invoke(channel, method, request, metadata=metadata, timeout_seconds=timeout)
     print_json(reply.as_json())
     if not reply.ok:
         raise typer.Exit(1)

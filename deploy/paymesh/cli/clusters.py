@@ -13,8 +13,9 @@ import rich.status
 import typer
 
 from paymesh.cli.output import console, fail
-from paymesh.mesh import load_mesh, repository_root
-from paymesh.paths import default_paths
+from paymesh.errors import ConfigError
+from paymesh.mesh import Mesh, load_mesh, repository_root
+from paymesh.paths import Paths, default_paths
 
 if TYPE_CHECKING:
     from paymesh.kube.progress import Progress
@@ -89,3 +90,42 @@ def site(context: str | None, told: Progress) -> Site:
 
     # A cluster has addresses of its own: ports are moved on one machine only.
     return open_site(context, load_mesh(port_offset=0), default_paths(), repository_root(), told)
+
+
+@contextlib.contextmanager
+def gateway(context: str | None, *, kube: bool) -> Iterator[tuple[Paths, Mesh]]:
+    """Paths and mesh to dial the gateway with: this machine's, or a cluster's through a
+    forwarded port.
+
+    Raises:
+        ConfigError: a context without --kube.
+    """
+    _require_kube(context, kube=kube)
+    if not kube:
+        yield default_paths(), load_mesh()
+        return
+    from paymesh.kube.gateway import open_gateway
+    from paymesh.kube.progress import Silent
+
+    with open_gateway(site(context, Silent())) as found:
+        yield found
+
+
+def issuer(context: str | None, *, kube: bool) -> tuple[Paths, Mesh]:
+    """Paths and mesh to sign end users' tokens with.
+
+    Raises:
+        ConfigError: a context without --kube.
+    """
+    _require_kube(context, kube=kube)
+    if not kube:
+        return default_paths(), load_mesh()
+    from paymesh.kube.progress import Silent
+
+    found = site(context, Silent())
+    return found.home.paths, found.mesh
+
+
+def _require_kube(context: str | None, *, kube: bool) -> None:
+    if context is not None and not kube:
+        raise ConfigError("--context is for a cluster: add --kube")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import rich.markup
 import typer
@@ -13,6 +13,9 @@ import typer
 from paymesh.cli.output import Format, console, errors, print_json
 from paymesh.errors import SetupError
 from paymesh.paths import default_paths
+
+if TYPE_CHECKING:
+    from paymesh.images import Engine
 
 _LINE_INTERVAL_SECONDS = 10.0
 
@@ -92,6 +95,26 @@ def images(
         built.append(entry)
     if output is Format.JSON:
         print_json({"engine": found.name, "images": built})
+
+
+def build_images(engine: Engine, directory: Path) -> list[Path]:
+    """Builds every image and writes each as a docker archive below `directory`.
+
+    Raises:
+        SetupError: the engine refuses; the end of what it says.
+    """
+    from paymesh.images import IMAGES, Request, build
+
+    request = Request(engine, default_paths(), None)
+    archives = []
+    for image in IMAGES:
+        started = time.monotonic()
+        console.print(f"  building {image.name} with {engine.name}")
+        tag = build(image, request, _Steps(console))
+        archives.append(directory / f"{image.name}.tar")
+        engine.save(tag, archives[-1], _Steps(console))
+        console.print(f"✔ {tag} in {time.monotonic() - started:.0f} s")
+    return archives
 
 
 class _Steps:

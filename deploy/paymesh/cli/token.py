@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
+from paymesh.cli import clusters
 from paymesh.cli.output import Format, print_json
-from paymesh.mesh import load_mesh
-from paymesh.paths import default_paths
 
 
 def register(app: typer.Typer) -> None:
@@ -23,6 +22,8 @@ def token(
     ttl: Annotated[
         int | None, typer.Option(help="Seconds that it is good for.", min=1, max=86400)
     ] = None,
+    kube: clusters.Kube = False,
+    context: clusters.Context = None,
     output: Annotated[
         Format, typer.Option("-o", "--output", help="`json` adds the claims.")
     ] = Format.TABLE,
@@ -30,7 +31,7 @@ def token(
     """Print a signed token for an end user, to put after `authorization: Bearer`."""
     from paymesh import users
 
-    paths, mesh = default_paths(), load_mesh()
+    paths, mesh = clusters.issuer(context, kube=kube)
     claims = users.claims(mesh, users.find(mesh, name), ttl_seconds=ttl)
     signed = users.sign(paths, claims)
     if output is Format.JSON:

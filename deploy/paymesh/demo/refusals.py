@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 
 import grpc
 from cryptography import x509
@@ -20,12 +21,25 @@ _BALANCES = {"legal_entity": TENANT}
 
 def attempt_all(session: Session) -> None:
     """Every attempt is made against a mesh that would answer a permitted caller."""
+    _attempt(
+        session,
+        _no_certificate,
+        _foreign_trust_domain,
+        _wrong_workload,
+        _tampered_token,
+        _policy_engine_stopped,
+    )
+
+
+def attempt_at_gateway(session: Session) -> None:
+    """What can be tried from where end users are: the gateway is all that they can reach."""
+    _attempt(session, _no_token, _tampered_token, _expired_token, _another_tenant)
+
+
+def _attempt(session: Session, *attempts: Callable[[Session], None]) -> None:
     before = session.balances()
-    _no_certificate(session)
-    _foreign_trust_domain(session)
-    _wrong_workload(session)
-    _tampered_token(session)
-    _policy_engine_stopped(session)
+    for attempt in attempts:
+        attempt(session)
     after = session.balances()
     session.report(
         _STEP,
@@ -91,6 +105,28 @@ def _tampered_token(session: Session) -> None:
         outcome(reply),
         expected=reply.code == "UNAUTHENTICATED" and reply.reason == "USER_TOKEN_INVALID",
     )
+
+
+def _no_token(session: Session) -> None:
+    with dial.gateway(session.paths, session.mesh) as channel:
+        reply = session.send(channel, "payments/ListPayments", {})
+    expected = reply.code == "UNAUTHENTICATED"
+    session.report(_STEP, "no token at all", outcome(reply), expected=expected)
+
+
+def _expired_token(session: Session) -> None:
+    claims = users.claims(session.mesh, users.find(session.mesh, "alice"), ttl_seconds=-120)
+    metadata = (("authorization", f"Bearer {users.sign(session.paths, claims)}"),)
+    with dial.gateway(session.paths, session.mesh) as channel:
+        reply = session.send(channel, "payments/ListPayments", {}, metadata)
+    expected = reply.code == "UNAUTHENTICATED"
+    session.report(_STEP, "a token that has run out", outcome(reply), expected=expected)
+
+
+def _another_tenant(session: Session) -> None:
+    reply = session.call("oscar", "ledger/ListBalances", _BALANCES)
+    expected = reply.code == "PERMISSION_DENIED"
+    session.report(_STEP, "another tenant's operator", outcome(reply), expected=expected)
 
 
 def _policy_engine_stopped(session: Session) -> None:

@@ -14,6 +14,7 @@ from paymesh.kube.progress import Progress
 _POLL_SECONDS = 0.5
 # A Secret that comes a moment later, a bundle server that starts meanwhile: these pass.
 _GRACE_SECONDS = 20.0
+_RETRIED = "paymesh.internal/retried-at"
 
 
 class Deadline:
@@ -38,6 +39,8 @@ def rollouts(cluster: Cluster, keys: Sequence[Key], progress: Progress, deadline
     """
     seen: dict[tuple[str, str | None, str], float] = {}
     left = list(keys)
+    for wanted in keys:
+        _retry_refused(cluster, wanted)
     while True:
         found = [(wanted, cluster.get(wanted)) for wanted in left]
         states = {wanted: missing(value) for wanted, value in found}
@@ -152,6 +155,21 @@ def _raise_for_lasting(
                 raise Stuck(diagnosis.described(cluster, trouble))
     for identity in set(seen) - current:
         del seen[identity]
+
+
+def _retry_refused(cluster: Cluster, wanted: Key) -> None:
+    """A ReplicaSet whose pods were refused tries again after up to a quarter of an hour; a
+    change to it, here of an annotation, makes it try now.
+    """
+    if wanted.kind != "Deployment":
+        return
+    for replicas in cluster.items("apps/v1", "ReplicaSet", wanted.namespace):
+        owners = replicas["metadata"].get("ownerReferences") or ()
+        if any(owner["name"] == wanted.name for owner in owners) and _has(
+            replicas, "ReplicaFailure"
+        ):
+            change = {"metadata": {"annotations": {_RETRIED: str(time.time_ns())}}}
+            cluster.patch(key(replicas), change)
 
 
 def _replace_broken(cluster: Cluster, controller: Object) -> None:

@@ -19,23 +19,10 @@ def check(look: Look) -> Iterator[Finding]:
     policies = look.built_of(_POLICY)
     for value in (*policies, *look.built_of(f"{_POLICY}Binding")):
         yield _section.expect(f"{key(value).short} is as built", look.differs(value), DEPLOY)
-    for value in look.built_of("ConfigMap"):
-        if value["metadata"]["name"] == "paymesh-admission":
-            yield _parameters(look, value)
     for policy in policies:
         yield _bound(look, policy["metadata"]["name"])
     if policies:
         yield from _tried(look)
-
-
-def _parameters(look: Look, built: Object) -> Finding:
-    found = look.cluster.find(key(built))
-    same = found is not None and found.get("data") == built.get("data")
-    return _section.expect(
-        "the images that the policy allows are the build's",
-        None if same else f"{key(built)} is not there" if found is None else "they differ",
-        DEPLOY,
-    )
 
 
 def _bound(look: Look, policy: str) -> Finding:
