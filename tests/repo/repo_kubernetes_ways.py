@@ -271,7 +271,7 @@ ADMISSION = [
             "automountServiceAccountToken",
             "restartPolicy",
             "object.spec.containers.map",
-            "params.data",
+            "c.image",
             "variables.commands",
             "variables.environment",
             "variables.secrets",
@@ -301,14 +301,9 @@ ADMISSION = [
         "warnings only", "admission-bound", lambda o: put(binding(o), validationActions=["Warn"])
     ),
     mutation(
-        "no parameters, no refusal",
+        "parameters that get lost",
         "admission-bound",
-        lambda o: put(binding(o)["paramRef"], parameterNotFoundAction="Allow"),
-    ),
-    mutation(
-        "parameters within reach",
-        "admission-bound",
-        lambda o: put(binding(o)["paramRef"], namespace="paymesh"),
+        lambda o: put(admission(o), paramKind={"apiVersion": "v1", "kind": "ConfigMap"}),
     ),
     mutation(
         "bound for some",
@@ -318,7 +313,12 @@ ADMISSION = [
     mutation(
         "another image allowed",
         "admission-images",
-        lambda o: put(one(o, "ConfigMap", "paymesh-admission")["data"], app="x:1"),
+        lambda o: put(variable(o, "appImage"), expression="'x:1'"),
+    ),
+    mutation(
+        "no image allowed",
+        "admission-images",
+        lambda o: put(variable(o, "images"), expression="{}"),
     ),
     mutation(
         "another image run",
