@@ -48,10 +48,13 @@ class DecisionPoint:
     def revision(self, token: str) -> Answer:
         """The bundle revision that it decides by."""
         try:
-            _, found = self.ask("POST", f"{_QUESTION}?provenance", token)
+            status, found = self.ask("POST", f"{_QUESTION}?provenance", token)
         except (OSError, http.client.HTTPException, ClusterError, ValueError) as error:
             self.close()
             return Answer(self.pod, self.workload, None, f"it cannot be asked: {error}")
+        if status >= HTTPStatus.BAD_REQUEST:
+            said = f"it refuses everything: {found.get('message') or f'status {status}'}"
+            return Answer(self.pod, self.workload, None, said)
         bundles = (found.get("provenance") or {}).get("bundles") or {}
         revision = (bundles.get("paymesh") or {}).get("revision")
         return Answer(self.pod, self.workload, revision, None if revision else "it has no policy")
@@ -76,8 +79,7 @@ class DecisionPoint:
         body = b'{"input": {}}' if method == "POST" else None
         self._connection.request(method, target, body=body, headers=headers)
         response = self._connection.getresponse()
-        text = response.read(_MAX_BYTES) or b"{}"
-        found = json.loads(text) if response.status < HTTPStatus.BAD_REQUEST else {}
+        found = json.loads(response.read(_MAX_BYTES) or b"{}")
         return response.status, found if isinstance(found, dict) else {}
 
     def close(self) -> None:

@@ -112,6 +112,7 @@ class Deployment:
             site.progress.note(f"removed {removed}, which this build has no longer")
         with DecisionPoints.of(site.cluster, site.mesh) as points:
             push.follow(site, points, revision, _FOLLOW_SECONDS)
+        push.raise_floor(site, revision)
         seconds = time.monotonic() - started
         return Deployed(revision, len(built), [str(removed) for removed in pruned], seconds)
 

@@ -80,7 +80,7 @@ def floor_of(value: Object | None) -> str | None:
 
 
 def publish(site: Site, pdp: Path) -> tuple[str, bool]:
-    """Builds, compiles, signs and writes the checkout's policy, and raises the floor to it.
+    """Builds, compiles, signs and writes the checkout's policy.
 
     Args:
         site: where to, from which checkout, signed with which key.
@@ -109,13 +109,22 @@ def publish(site: Site, pdp: Path) -> tuple[str, bool]:
         revision = bundle.next_revision(files, latest, time.time_ns() // 1_000_000)
         _write(cluster, mesh, before, bundle.build(files, revision, site.home.bundle_key))
         changed = True
-    if floor_of(floor) != revision:
-        cluster.apply(_floor(mesh, revision), force=True)
     return revision, changed
 
 
+def raise_floor(site: Site, revision: str) -> None:
+    """Makes a revision the lowest that a pod without a past may take.
+
+    Only what is enforced everywhere may become it: a decision point that is below the
+    floor refuses every call.
+    """
+    if floor_of(site.cluster.find(floor_key(site.mesh))) != revision:
+        site.cluster.apply(_floor(site.mesh, revision), force=True)
+
+
 def push(site: Site, pdp: Path, *, timeout_seconds: float) -> Pushed:
-    """Publishes and waits until every running decision point enforces the revision.
+    """Publishes, waits until every running decision point enforces the revision, and then
+    raises the floor to it.
 
     Raises:
         PaymeshError: as `publish`.
@@ -129,7 +138,9 @@ def push(site: Site, pdp: Path, *, timeout_seconds: float) -> Pushed:
         revision, changed = publish(site, pdp)
         started = time.monotonic()
         pods = follow(site, points, revision, timeout_seconds)
-        return Pushed(revision, changed, pods, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        raise_floor(site, revision)
+        return Pushed(revision, changed, pods, seconds)
 
 
 def follow(site: Site, points: DecisionPoints, revision: str, timeout_seconds: float) -> int:
