@@ -69,9 +69,9 @@ func (p *Plugin) retry(failed *activation, revisions map[string]string) {
 // admit asks the guard about a bundle. A policy that came from no bundle (files on
 // the command line) has no revision to compare and is not the guard's business.
 func (p *Plugin) admit(revisions map[string]string) error {
-	guard := p.guard.Load()
-	if guard == nil || len(revisions) == 0 {
-		return nil
+	guard, err := p.open()
+	if err != nil || guard == nil || len(revisions) == 0 {
+		return err
 	}
 	name := p.config.RevisionBundle
 	if name == "" {
@@ -84,8 +84,8 @@ func (p *Plugin) admit(revisions map[string]string) error {
 	return guard.Admit(revisions[name])
 }
 
-// Refusal is why no decision may be given now, or nil: a bundle older than one
-// seen before is active.
+// Refusal is why no decision may be given now, or nil: what is active could not be
+// compared with what was seen before, or not be remembered.
 func (p *Plugin) Refusal() error { return p.active.Load().refusal }
 
 // Revision of the active policy, as it is recorded.

@@ -38,7 +38,8 @@ type Plugin struct {
 	manager *plugins.Manager
 	status  *report.Reporter
 	masker  *masker
-	guard   atomic.Pointer[revision.Guard]
+	// open gives the guard, the same one each time; nil where none is configured.
+	open func() (*revision.Guard, error)
 
 	starting sync.Mutex
 	writer   atomic.Pointer[writer]
@@ -57,6 +58,15 @@ func New(manager *plugins.Manager, config *Config) *Plugin {
 		manager: manager,
 		status:  report.Start(manager, PluginName),
 		masker:  newMasker(context.Background(), manager, config.Mask),
+	}
+	p.open = sync.OnceValues(func() (*revision.Guard, error) {
+		if config.RevisionFile == "" {
+			return nil, nil
+		}
+		return revision.Open(config.RevisionFile, config.RevisionFloorFile)
+	})
+	if config.RevisionFile != "" {
+		manager.Store = &veto{Store: manager.Store, check: p.refuse}
 	}
 	p.active.Store(&activation{refusal: errNotStarted})
 	manager.RegisterCompilerTrigger(func(txn storage.Transaction) { p.activate(context.Background(), txn) })
@@ -84,12 +94,8 @@ func (p *Plugin) Start(ctx context.Context) error {
 		logger:   p.manager.Logger(),
 		now:      time.Now,
 	}
-	if p.config.RevisionFile != "" {
-		guard, err := revision.Open(p.config.RevisionFile, p.config.RevisionFloorFile)
-		if err != nil {
-			return err
-		}
-		p.guard.Store(guard)
+	if _, err := p.open(); err != nil {
+		return err
 	}
 	if err := log.open(); err != nil {
 		return err

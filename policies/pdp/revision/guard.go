@@ -43,7 +43,7 @@ type Guard struct {
 // Open reads the file, which need not exist yet. One that cannot be read as a
 // revision is an error: an unreadable memory is not an empty one. The floor is a
 // file with the lowest revision that may be used, or "" for none; it is read at
-// each Admit, because it changes while this runs, and need not exist.
+// each Check, because it changes while this runs, and need not exist.
 func Open(path, floor string) (*Guard, error) {
 	highest, err := read(path)
 	if err != nil {
@@ -75,28 +75,36 @@ func (g *Guard) Highest() string {
 	return g.highest
 }
 
-// Admit returns nil if the revision may be used, and has then remembered it on
-// disk. Of two revisions of the same millisecond neither is older.
+// Check returns nil if the revision may be used. Of two revisions of the same
+// millisecond neither is older.
+func (g *Guard) Check(revision string) error {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	return g.check(revision)
+}
+
+// Admit is Check for a revision that is now in use: it is remembered on disk.
 func (g *Guard) Admit(revision string) error {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
-	if !form.MatchString(revision) {
-		return fmt.Errorf("%w: %.64q", ErrForm, revision)
-	}
-	if older(revision, g.highest) {
-		return fmt.Errorf("%w: %s, after %s", ErrOlder, revision, g.highest)
-	}
-	if err := g.aboveFloor(revision); err != nil {
+	if err := g.check(revision); err != nil || revision == g.highest {
 		return err
-	}
-	if revision == g.highest {
-		return nil
 	}
 	if err := write(g.path, revision); err != nil {
 		return fmt.Errorf("bundle revision could not be remembered: %w", err)
 	}
 	g.highest = revision
 	return nil
+}
+
+func (g *Guard) check(revision string) error {
+	if !form.MatchString(revision) {
+		return fmt.Errorf("%w: %.64q", ErrForm, revision)
+	}
+	if older(revision, g.highest) {
+		return fmt.Errorf("%w: %s, after %s", ErrOlder, revision, g.highest)
+	}
+	return g.aboveFloor(revision)
 }
 
 func (g *Guard) aboveFloor(revision string) error {

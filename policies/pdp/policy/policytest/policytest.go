@@ -40,11 +40,19 @@ func Manager(t testing.TB) *plugins.Manager {
 // Activate replaces the active policy in one transaction.
 func Activate(t testing.TB, manager *plugins.Manager, policy Policy) {
 	t.Helper()
+	if err := TryActivate(t, manager, policy); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TryActivate is Activate for a bundle that may be refused.
+func TryActivate(t testing.TB, manager *plugins.Manager, policy Policy) error {
+	t.Helper()
 	if _, err := ast.ParseModule("policy.rego", policy.Rego); err != nil {
 		t.Fatal(err) // the manager would go on without a policy
 	}
 	ctx, store := context.Background(), manager.Store
-	err := storage.Txn(ctx, store, storage.TransactionParams{Write: true}, func(txn storage.Transaction) error {
+	return storage.Txn(ctx, store, storage.TransactionParams{Write: true}, func(txn storage.Transaction) error {
 		for key, value := range policy.Data {
 			if err := store.Write(ctx, txn, storage.AddOp, storage.Path{key}, value); err != nil {
 				return err
@@ -58,9 +66,6 @@ func Activate(t testing.TB, manager *plugins.Manager, policy Policy) {
 		}
 		return store.UpsertPolicy(ctx, txn, "policy.rego", []byte(policy.Rego))
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // Read runs a function inside a read transaction.
