@@ -94,7 +94,7 @@ def undeploy(
     The keys on this machine stay, so that a next deployment has the same ones.
     """
     from paymesh.kube import undeploy as work
-    from paymesh.kube.client import connect
+    from paymesh.kube.contexts import connect
     from paymesh.kube.wait import Deadline
 
     cluster, mesh = connect(context), load_mesh(port_offset=0)

@@ -1,6 +1,6 @@
 """The command's cluster side: `deploy`, `undeploy`, `policy push`, and what `check --kube` asks.
 
-client      one connection to one cluster; errors as sentences
+client      one connection to one cluster; contexts: which; refusals: errors as sentences
 kustomize   overlay → objects
 objects     what every module asks of an object: key, labels, what a pod refers to
 home        the cluster's keys and authorities on this machine

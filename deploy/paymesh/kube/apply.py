@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from paymesh.kube import refusals
-from paymesh.kube.client import Cluster, is_conflict_of
+from paymesh.kube.client import Cluster
 from paymesh.kube.errors import Conflict
 from paymesh.kube.objects import (
     MANAGER,
@@ -73,7 +73,7 @@ def apply(cluster: Cluster, value: Object, *, take_over: bool = False) -> None:
         cluster.apply(value, force=take_over)
     except Conflict as error:
         # Our own earlier writes by other means than apply are no one else's.
-        if not is_conflict_of(error, frozenset({MANAGER})):
+        if not refusals.is_conflict_of(error, frozenset({MANAGER})):
             raise refusals.conflict(error, str(key(value))) from error
         cluster.apply(value, force=True)
 

@@ -8,19 +8,14 @@ the machine may have put there before.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import urllib3.exceptions
-import yaml
-from kubernetes import client, config
-from kubernetes.config.config_exception import ConfigException
+from kubernetes import client
 
-from paymesh.errors import ConfigError
 from paymesh.kube import refusals
-from paymesh.kube.errors import Conflict, NotFound, Unreachable
+from paymesh.kube.errors import NotFound, Unreachable
 from paymesh.kube.objects import MANAGER, Key, Object, key
 
 APPLY = "application/apply-patch+yaml"
@@ -274,43 +269,3 @@ def _collection(kind: Kind, namespace: str) -> str:
     if kind.namespaced and namespace:
         return f"{kind.base}/namespaces/{namespace}/{kind.plural}"
     return f"{kind.base}/{kind.plural}"
-
-
-def connect(context: str | None = None) -> Cluster:
-    """The cluster of a context of the kubeconfig: the current one if none is named.
-
-    Raises:
-        ConfigError: there is no such context, or no kubeconfig.
-        Unreachable: its API server does not answer.
-    """
-    try:
-        contexts, current = config.list_kube_config_contexts()
-    except (ConfigException, OSError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"{_kubeconfig()} names no cluster: set KUBECONFIG, or run `paymesh kind-up`"
-        ) from error
-    names = sorted(entry["name"] for entry in contexts)
-    name = context or (current or {}).get("name")
-    if name is None or name not in names:
-        raise ConfigError(
-            f"there is no context {name!r} in {_kubeconfig()}, which has {', '.join(names)}"
-        )
-    configuration = client.Configuration()
-    try:
-        config.load_kube_config(context=name, client_configuration=configuration)
-    except ConfigException as error:
-        raise ConfigError(f"context {name!r} cannot be used: {error}") from error
-    cluster = Cluster(name, configuration)
-    cluster.version()
-    return cluster
-
-
-def _kubeconfig() -> str:
-    return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-
-
-def is_conflict_of(error: Conflict, managers: frozenset[str]) -> bool:
-    """Whether nobody but these field managers stands in the way."""
-    return bool(error.causes) and all(
-        any(f'conflict with "{name}"' in cause for name in managers) for cause in error.causes
-    )

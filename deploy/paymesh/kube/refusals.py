@@ -58,6 +58,13 @@ def conflict(found: Conflict, subject: str) -> Conflict:
     )
 
 
+def is_conflict_of(error: Conflict, managers: frozenset[str]) -> bool:
+    """Whether nobody but these field managers stands in the way."""
+    return bool(error.causes) and all(
+        any(f'conflict with "{name}"' in cause for name in managers) for cause in error.causes
+    )
+
+
 def in_short(found: BaseException) -> str:
     """The end of a chain of wrapped errors: the one that says something."""
     reason: Any = found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from paymesh.kube.client import Cluster, connect
+from paymesh.kube.client import Cluster
+from paymesh.kube.contexts import connect
 from paymesh.kube.home import Home, ensure_home, require_ours
 from paymesh.kube.objects import Key
 from paymesh.kube.progress import Progress

@@ -15,7 +15,8 @@ import yaml
 from kube_fakes import made
 
 from paymesh.errors import ConfigError
-from paymesh.kube.client import Cluster, connect
+from paymesh.kube.client import Cluster
+from paymesh.kube.contexts import connect
 from paymesh.kube.errors import Conflict, Forbidden, Invalid, NotFound, Unreachable
 from paymesh.kube.objects import Key
 
