@@ -82,7 +82,8 @@ def report(findings: Iterator[Finding], output: Format) -> bool:
             console.print(f"\n[bold]{section}[/bold]")
         console.print(f"  {_MARKS[finding.level]} {rich.markup.escape(finding.name)}")
         if finding.level is not Level.OK:
-            console.print(f"      {rich.markup.escape(finding.problem or '')}")
+            problem = rich.markup.escape(finding.problem or "").replace("\n", "\n      ")
+            console.print(f"      {problem}")
             console.print(f"      → {rich.markup.escape(finding.mend or '')}")
     problems = [finding for finding in found if finding.level is Level.PROBLEM]
     if output is Format.JSON:

@@ -86,9 +86,18 @@ def run(cluster: Cluster, where: Container, command: list[str], *, stdin: str = 
         if opened.is_open():
             raise ClusterError(f"{command[0]} in {where} did not end in {_TIMEOUT_SECONDS} s")
         output, errors = opened.read_channel(_STDOUT), opened.read_channel(_STDERR)
-        return Done(int(opened.returncode or 0), output, errors)
+        return Done(_exit_code(opened, where), output, errors)
     finally:
         opened.close()
+
+
+def _exit_code(opened: Any, where: Container) -> int:
+    """The package takes any other failure's message for a number."""
+    try:
+        return int(opened.returncode or 0)
+    except (ValueError, KeyError, TypeError) as error:
+        said = str(error).rpartition(": ")[2]
+        raise Unreachable(f"nothing can be run in {where}: {said}") from error
 
 
 def python(cluster: Cluster, where: Container, program: str, *arguments: str) -> str:
