@@ -16,7 +16,7 @@ from typing import Any
 from kubernetes import client
 from kubernetes.stream import portforward
 
-from paymesh.kube import stuck
+from paymesh.kube import refusals, stuck
 from paymesh.kube.client import Cluster
 from paymesh.kube.errors import ClusterError, Unreachable
 from paymesh.kube.objects import NAME
@@ -126,7 +126,9 @@ def open_stream(cluster: Cluster, namespace: str, pod: str, port: int) -> socket
             api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
         )
     except (client.ApiException, OSError) as error:
-        raise Unreachable(f"{namespace}/{pod} port {port} cannot be reached: {error}") from error
+        raise Unreachable(
+            f"{namespace}/{pod} port {port} cannot be reached: {refusals.of_stream(error)}"
+        ) from error
     # Behind a wrapper of the package's that only hides what a Unix socket does not know.
     found: socket.socket = forwarded.socket(port)._socket  # noqa: SLF001
     found.setblocking(True)  # noqa: FBT003

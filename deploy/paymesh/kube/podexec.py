@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from kubernetes import client
 from kubernetes.stream import stream
 
+from paymesh.kube import refusals
 from paymesh.kube.client import Cluster
 from paymesh.kube.errors import ClusterError, Unreachable
 
@@ -78,7 +79,7 @@ def run(cluster: Cluster, where: Container, command: list[str], *, stdin: str = 
             _preload_content=False,
         )
     except (client.ApiException, OSError) as error:
-        raise Unreachable(f"nothing can be run in {where}: {error}") from error
+        raise Unreachable(f"nothing can be run in {where}: {refusals.of_stream(error)}") from error
     try:
         if stdin:
             opened.write_stdin(stdin)

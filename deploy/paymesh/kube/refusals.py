@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -63,6 +64,12 @@ def is_conflict_of(error: Conflict, managers: frozenset[str]) -> bool:
     return bool(error.causes) and all(
         any(f'conflict with "{name}"' in cause for name in managers) for cause in error.causes
     )
+
+
+def of_stream(found: BaseException) -> str:
+    """Why a stream was not opened: the API server's message is somewhere in the handshake's."""
+    message = re.search(r'"message":"((?:[^"\\\\]|\\\\.)*)"', str(found))
+    return message[1].replace("\\", "") if message else in_short(found)
 
 
 def in_short(found: BaseException) -> str:
