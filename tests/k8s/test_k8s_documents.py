@@ -18,7 +18,7 @@ _COMMENT = re.compile(r"\s+#.*$")
 def _lines() -> list[str]:
     text = "".join((repository_root() / page).read_text("utf-8") for page in _PAGES)
     lines = (line for block in _BLOCK.findall(text) for line in block.splitlines())
-    return sorted({_COMMENT.sub("", line).strip() for line in lines} - {""})
+    return sorted({_COMMENT.sub("", f" {line}").strip() for line in lines} - {""})
 
 
 @pytest.mark.timeout(200)
@@ -42,5 +42,9 @@ def test_a_command_of_the_page_works(cluster: Cluster, line: str) -> None:
         )
         assert known.returncode == 0, known.stderr
     else:
-        assert words[:3] == ["kubectl", "apply", "-k"], f"no test knows {line!r}"
-        cluster.kubectl("kustomize", str(repository_root() / words[3]))
+        assert words[:2] == ["kubectl", "apply"], f"no test knows {line!r}"
+        what, path = words[-2], repository_root() / words[-1]
+        if what == "-k":
+            cluster.kubectl("kustomize", str(path))
+        else:
+            cluster.kubectl("apply", "--dry-run=client", what, str(path))

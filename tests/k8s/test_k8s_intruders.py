@@ -165,8 +165,8 @@ def test_the_ports_for_the_kubelet_tell_health_and_nothing_else(
         f"http://127.0.0.1:{probe}/quitquitquit": 404,
         f"http://127.0.0.1:{probe}/": 404,
         f"http://127.0.0.1:{diagnostics}/health": 200,
-        f"http://127.0.0.1:{diagnostics}/v1/data": 404,
-        f"http://127.0.0.1:{diagnostics}/v1/policies": 404,
+        f"http://127.0.0.1:{diagnostics}/v1/data": 401,
+        f"http://127.0.0.1:{diagnostics}/v1/policies": 401,
         f"http://127.0.0.1:{_MESH.workloads[callee].pdp_port}/v1/data": 401,
         f"http://127.0.0.1:{_MESH.workloads[callee].pdp_port}/v1/config": 401,
     }

@@ -172,7 +172,8 @@ def _not_started(cluster: Cluster) -> str | None:
     return None
 
 
-def _said_of_rollback(cluster: Cluster, pod: str) -> str:
+def _said_of_rollback(cluster: Cluster, pod: str | None) -> str:
+    assert pod
     log = cluster.kubectl("logs", "-n", _MESH.namespace, pod, "-c", "pdp", check=False)
     return "\n".join(line for line in log.splitlines() if "older" in line)
 

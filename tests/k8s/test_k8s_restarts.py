@@ -21,7 +21,7 @@ _MESH = load_mesh(port_offset=0)
 _LOAD = Path(__file__).with_name("load.py").read_text("utf-8")
 _PLACE = "00000000-0000-4000-8000-000000000000"
 _SPIRE = _MESH.kubernetes.namespaces
-_FEWEST_CALLS = 200
+_FEWEST_CALLS = 100
 _TOKEN_SECONDS = 3600
 
 

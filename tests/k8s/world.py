@@ -158,7 +158,7 @@ class Cluster:
             spiffe_id = self.mesh.spiffe_id(workload)
             said = self.kubectl(
                 *("exec", "-n", self.mesh.kubernetes.namespaces["spire_server"]),
-                *("spire-server-0", "-c", "spire-server", "--"),
+                *("spire-server-0", "-c", "server", "--"),
                 *("/opt/spire/bin/spire-server", "x509", "mint", "-ttl", "30m"),
                 *("-spiffeID", spiffe_id, "-socketPath", _SPIRE_SERVER_SOCKET),
             )

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import dataclasses
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from paymesh.kube.decisions import Answer, DecisionPoints
 from paymesh.kube.diagnosis import line
 from paymesh.kube.errors import ClusterError, Conflict, Stuck
 from paymesh.kube.home import Home
-from paymesh.kube.objects import COMPONENT, MANAGER, PART_OF, Key, Object, annotation, decoded
+from paymesh.kube.objects import COMPONENT, MANAGER, PART_OF, Key, Object, decoded
 from paymesh.kube.secrets import TRUST
 from paymesh.kube.site import Site
 from paymesh.mesh import Mesh
@@ -79,12 +80,14 @@ def floor_of(value: Object | None) -> str | None:
     return text.strip() or None
 
 
-def publish(site: Site, pdp: Path) -> tuple[str, bool]:
+def publish(site: Site, pdp: Path, seen: Iterable[str | None] = ()) -> tuple[str, bool]:
     """Builds, compiles, signs and writes the checkout's policy.
 
     Args:
         site: where to, from which checkout, signed with which key.
         pdp: the program that compiles.
+        seen: revisions that decision points enforce now. They take nothing older, so that
+            a policy that somebody set back is published anew under a later revision.
 
     Returns:
         The revision, and whether anything was written.
@@ -101,11 +104,11 @@ def publish(site: Site, pdp: Path) -> tuple[str, bool]:
     except BundleError:
         # What nobody can enforce is replaced, by something later than whatever it says.
         current = None
-    if current is not None and digest(current.files) == digest(files):
-        revision, changed = current.revision, False
+    latest = _latest(floor, current, seen)
+    if current and current.revision == latest and digest(current.files) == digest(files):
+        revision, changed = latest, False
     else:
         asyncio.run(publisher.compile_files(pdp, files))
-        latest = _latest(before, floor, current)
         revision = bundle.next_revision(files, latest, time.time_ns() // 1_000_000)
         _write(cluster, mesh, before, bundle.build(files, revision, site.home.bundle_key))
         changed = True
@@ -133,9 +136,9 @@ def push(site: Site, pdp: Path, *, timeout_seconds: float) -> Pushed:
     with DecisionPoints.of(site.cluster, site.mesh) as points:
         # The streams are open before the clock starts.
         site.progress.waiting("decision points to answer")
-        points.answers()
+        seen = [answer.revision for answer in points.answers()]
         site.progress.waiting("the policy to compile")
-        revision, changed = publish(site, pdp)
+        revision, changed = publish(site, pdp, seen)
         started = time.monotonic()
         pods = follow(site, points, revision, timeout_seconds)
         seconds = time.monotonic() - started
@@ -192,13 +195,11 @@ def environment_of(site: Site) -> dict[str, Any]:
     return environment(site.mesh, found.decode() if found else site.home.jwks)
 
 
-def _latest(before: Object | None, floor: Object | None, current: Bundle | None) -> str | None:
-    """The latest revision that anybody may have seen; what is none of ours does not count."""
-    candidates = [
-        current.revision if current else None,
-        annotation(before, REVISION) if before else None,
-        floor_of(floor),
-    ]
+def _latest(floor: Object | None, current: Bundle | None, seen: Iterable[str | None]) -> str | None:
+    """The latest revision that a decision point may have seen; what is none of ours does
+    not count, nor what stands beside a bundle and is not signed.
+    """
+    candidates = [*seen, current.revision if current else None, floor_of(floor)]
     valid = []
     for candidate in candidates:
         try:

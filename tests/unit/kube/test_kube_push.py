@@ -81,9 +81,35 @@ def test_a_bundle_that_is_not_ours_is_replaced_by_a_later_one(site: Site) -> Non
     site.cluster.replace(damaged)
     with pytest.raises(BundleError):
         push.published(_stored(site), site.home)
-    second, changed = push.publish(site, Path("pdp"))
+    second, changed = push.publish(site, Path("pdp"), [first])
     assert changed
     assert second > first
+
+
+def test_a_policy_that_was_set_back_is_published_anew(site: Site) -> None:
+    """The checkout's own policy under a revision that decision points refuse is not good
+    enough: it gets one that is later than what they or the floor have.
+    """
+    first, _ = push.publish(site, Path("pdp"))
+    enforced = bundle.next_revision(_FILES, first, 0)
+    second, changed = push.publish(site, Path("pdp"), [None, enforced])
+    assert changed
+    assert second > enforced
+    push.raise_floor(site, bundle.next_revision(_FILES, second, 0))
+    third, changed = push.publish(site, Path("pdp"), [second])
+    assert changed
+    assert third > second
+
+
+def test_what_stands_beside_a_bundle_sets_no_revision(site: Site) -> None:
+    """Whoever can write the object cannot use up the revisions with an annotation."""
+    push.publish(site, Path("pdp"))
+    marked = _stored(site)
+    marked["metadata"]["annotations"][push.REVISION] = "9999999999999-0123456789ab"
+    marked["binaryData"][bundle.FILE_NAME] = base64.b64encode(b"damaged").decode()
+    site.cluster.replace(marked)
+    revision, _ = push.publish(site, Path("pdp"))
+    assert revision < "9999999999999"
 
 
 def test_a_bundle_by_another_key_is_not_ours(site: Site) -> None:
