@@ -18,7 +18,13 @@ from paymesh.paths import Paths
 
 SPIRE = ("spire-server", "spire-agent")
 PDP = "paymesh-pdp"
+KUSTOMIZE = "kustomize"
 OLDEST_POSTGRES = 15
+_MODULES = {
+    **dict.fromkeys(SPIRE, "spire"),
+    PDP: "policies/pdp",
+    KUSTOMIZE: "deploy/kustomize",
+}
 
 
 def envoy_binary() -> Path:
@@ -41,7 +47,7 @@ def built(paths: Paths, name: str) -> Path:
 
 def build_directory(paths: Paths, name: str) -> Path:
     """Where the program is built to: keyed by its source, so that versions do not mix."""
-    module = repository_root() / ("spire" if name in SPIRE else "policies/pdp")
+    module = repository_root() / _MODULES[name]
     digest = hashlib.sha256()
     for source in sorted((*module.rglob("*.go"), module / "go.mod", module / "go.sum")):
         if not source.name.endswith("_test.go"):

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from k8s.world import Cluster
-from paymesh.mesh import load_mesh
+from k8s.world import Cluster, answer
+from paymesh.mesh import load_mesh, repository_root
 
 _MESH = load_mesh(port_offset=0)
 
@@ -94,3 +94,46 @@ def test_deploy_again_changes_nothing(cluster: Cluster) -> None:
     done = cluster.paymesh("deploy", "--overlay", "kind")
     assert done.returncode == 0, done.stdout + done.stderr
     assert uids() == before
+
+
+def test_a_refusal_is_in_the_log_of_the_pod_that_decided(cluster: Cluster) -> None:
+    """A decision's id leads to its whole record in `kubectl logs`, once, without the token."""
+    (header,) = cluster.token("alice")
+    refused = cluster.straight(
+        "payments",
+        cluster.svid("gateway"),
+        "/paymesh.payments.v1.PaymentsService/RefundPayment",
+        metadata=[header],
+    )
+    (said,) = cluster.inside(cluster.place("gateway"), refused)
+    found = answer(said)
+    assert found.decided == "USER_ROLE_MISSING"
+    logs = [
+        cluster.kubectl("logs", "-n", _MESH.namespace, pod["metadata"]["name"], "-c", "pdp")
+        for pod in cluster.pods("payments")
+    ]
+    (record,) = [
+        json.loads(line)
+        for log in logs
+        for line in log.splitlines()
+        if f'"decision_id":"{found.decision_id}"' in line
+    ]
+    assert record["reason"] == "USER_ROLE_MISSING"
+    assert record["allowed"] is False
+    token = header[1].removeprefix("Bearer ")
+    assert not any(token in log for log in logs)
+
+
+@pytest.mark.timeout(200)
+def test_the_api_server_takes_the_overlay_for_production(cluster: Cluster) -> None:
+    """What is rendered for production is valid to the API server itself, and a pod of it is
+    admitted: by a dry run, which changes nothing.
+    """
+    overlay = repository_root() / "deploy" / "k8s" / "overlays" / "production"
+    said = cluster.kubectl(
+        *("apply", "--server-side", "--dry-run=server", "--force-conflicts"),
+        *("--field-manager=dry-run", "-k", str(overlay)),
+    )
+    lines = said.splitlines()
+    assert len(lines) > 50
+    assert all("serverside-applied" in line for line in lines)

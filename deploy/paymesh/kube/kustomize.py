@@ -1,16 +1,22 @@
-"""A kustomization's objects, by kubectl or kustomize as they stand on PATH."""
+"""A kustomization's objects, by kubectl or kustomize as they stand on PATH, or else by a
+kustomize of our own building.
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import yaml
 
+from paymesh import binaries
 from paymesh.errors import SetupError
 from paymesh.kube.objects import Object
+from paymesh.paths import default_paths
+from paymesh.setup import builds
 
 _OLDEST_KUBECTL = (1, 27)
 _TIMEOUT_SECONDS = 60
@@ -21,8 +27,8 @@ def build(directory: Path) -> list[Object]:
     """Every object of a kustomization, in its order.
 
     Raises:
-        SetupError: neither program is there, or the kustomization is refused; the text
-            is kustomize's own.
+        SetupError: no program is there and none can be built, or the kustomization is
+            refused; the text is kustomize's own.
     """
     if not (directory / "kustomization.yaml").is_file():
         raise SetupError(f"{directory} has no kustomization.yaml")
@@ -41,13 +47,19 @@ def _program() -> list[str]:
     kustomize = shutil.which("kustomize")
     if kustomize is not None:
         return [kustomize, "build"]
-    oldest = ".".join(str(part) for part in _OLDEST_KUBECTL)
-    advice = f"install kubectl {oldest} or later, or kustomize 5"
-    raise SetupError(
-        f"{kubectl} is older than {oldest}: {advice}"
-        if kubectl
-        else f"neither kubectl nor kustomize is on PATH: {advice}"
-    )
+    return [str(_built()), "build"]
+
+
+def _built() -> Path:
+    paths = default_paths()
+    if not builds.is_built(paths, builds.KUSTOMIZE):
+        oldest = ".".join(str(part) for part in _OLDEST_KUBECTL)
+        sys.stderr.write(
+            f"neither kubectl {oldest} or later nor kustomize is on PATH:"
+            " building kustomize, a minute, once\n"
+        )
+        builds.run(paths, builds.KUSTOMIZE, lambda _done, _total: None)
+    return binaries.built(paths, binaries.KUSTOMIZE)
 
 
 def _run(command: list[str]) -> str:

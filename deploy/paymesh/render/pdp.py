@@ -23,7 +23,8 @@ class Surroundings:
     """Where a policy decision point finds things; names are relative to its working directory.
 
     Without `bundle_key` (PEM) it is given on the command line, as
-    `--set-file keys.paymesh-bundle.key=FILE`: without either it does not start.
+    `--set-file keys.paymesh-bundle.key=FILE`: without either it does not start. Without
+    `decisions`, a file, they go to the standard output.
     """
 
     bundle_server: str
@@ -31,7 +32,7 @@ class Surroundings:
     bundle_token: str = "bundle-token"  # noqa: S105 — a file's name
     bundle_key: str | None = None
     descriptors: str = "descriptors.binpb"
-    decisions: str = "decisions.jsonl"
+    decisions: str | None = "decisions.jsonl"
     revision: str = "revision"
     revision_floor: str | None = None
 
@@ -47,10 +48,11 @@ def configuration(mesh: Mesh, workload: Workload, around: Surroundings) -> Block
         service["tls"] = {"ca_cert": around.bundle_server_ca, "system_ca_required": False}
     key = {"algorithm": "ES256", **({"key": around.bundle_key} if around.bundle_key else {})}
     log: Block = {
-        "path": around.decisions,
-        "max_bytes": _MAX_DECISION_LOG_BYTES,
+        "path": around.decisions or "-",
         "revision_file": around.revision,
     }
+    if around.decisions:
+        log["max_bytes"] = _MAX_DECISION_LOG_BYTES
     if around.revision_floor:
         log["revision_floor_file"] = around.revision_floor
     return {
@@ -101,8 +103,9 @@ def for_pod(mesh: Mesh, workload: Workload) -> Block:
             bundle_server_ca="/etc/paymesh/trust/platform-ca.pem",
             bundle_token="/etc/paymesh/pdp-secrets/bundle-token",  # noqa: S106
             descriptors="/etc/paymesh/descriptors/descriptors.binpb",
-            decisions="/var/log/paymesh/decisions.jsonl",
-            revision="/var/log/paymesh/revision",
+            # The cluster's own way of collecting logs; a file would be gone with its pod.
+            decisions=None,
+            revision="/var/lib/paymesh/revision",
             revision_floor="/etc/paymesh/policy-floor/revision",
         ),
     )

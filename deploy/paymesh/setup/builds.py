@@ -1,4 +1,6 @@
-"""Builds SPIRE and the policy decision point from pinned Go modules, once for each version."""
+"""Builds SPIRE, the policy decision point and kustomize from pinned Go modules, once for each
+version.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,14 @@ SPIRE = Build(
     },
 )
 PDP = Build(title="policy decision point", module="policies/pdp", programs={binaries.PDP: "."})
+# What a mesh on one machine needs.
 BUILDS = (PDP, SPIRE)
+# Only where neither kubectl nor kustomize is on PATH.
+KUSTOMIZE = Build(
+    title="kustomize",
+    module="deploy/kustomize",
+    programs={binaries.KUSTOMIZE: "sigs.k8s.io/kustomize/kustomize/v5"},
+)
 
 
 def is_built(paths: Paths, build: Build) -> bool:

@@ -20,7 +20,8 @@ const (
 
 // Config of the plugin, plugins.paymesh_decision_log.
 type Config struct {
-	// Path of the log file; relative to the working directory. Required.
+	// Path of the log file, relative to the working directory, or "-" for the
+	// standard output. Required.
 	Path string `json:"path"`
 	// MaxPending is how many records may wait for the writer before askers wait.
 	MaxPending int `json:"max_pending"`
@@ -62,6 +63,8 @@ func ParseConfig(content []byte) (*Config, error) {
 		return nil, errors.New(PluginName + ": a limit must be positive and \"mask\" must name a document")
 	case c.Fsync != fsyncNever && c.Fsync != fsyncBatch:
 		return nil, fmt.Errorf("%s: \"fsync\" is %q, not %q or %q", PluginName, c.Fsync, fsyncNever, fsyncBatch)
+	case c.Path == standardOutput && (c.MaxBytes != 0 || c.Fsync != fsyncNever):
+		return nil, errors.New(PluginName + ": standard output takes neither \"max_bytes\" nor \"fsync\"")
 	case c.RevisionFloorFile != "" && c.RevisionFile == "":
 		return nil, errors.New(PluginName + ": \"revision_floor_file\" needs \"revision_file\"")
 	}

@@ -13,9 +13,12 @@ import (
 const (
 	fileMode = 0o600
 	newline  = '\n'
+	// standardOutput as a path: whoever started the process collects the records.
+	standardOutput = "-"
 )
 
-// file is the log on disk: appended to, never rewritten. Only the writer uses it.
+// file is the log: on disk, appended to and never rewritten, or the standard output,
+// where a reader that is slow is waited for. Only the writer uses it.
 type file struct {
 	path     string
 	maxBytes int64 // 0: never rotated
@@ -31,6 +34,10 @@ type file struct {
 }
 
 func (f *file) open() error {
+	if f.path == standardOutput {
+		f.handle = os.Stdout
+		return nil
+	}
 	handle, err := os.OpenFile(f.path, os.O_APPEND|os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, fileMode)
 	if err != nil {
 		return err
@@ -100,6 +107,9 @@ func (f *file) append(lines []byte) (int, error) {
 // renamed it to rotate it, or removed it, and a record in a file that no longer
 // has a name is lost.
 func (f *file) follow() error {
+	if f.handle != nil && f.path == standardOutput {
+		return nil
+	}
 	if f.handle != nil && f.maxBytes > 0 && f.size >= f.maxBytes && f.info.Mode().IsRegular() {
 		if err := f.rotate(); err != nil {
 			return err
@@ -130,7 +140,7 @@ func (f *file) rotate() error {
 }
 
 func (f *file) close() error {
-	if f.handle == nil {
+	if f.handle == nil || f.path == standardOutput {
 		return nil
 	}
 	err := f.handle.Close()

@@ -2,6 +2,7 @@ package decisionlog
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -164,5 +165,35 @@ func TestFileSync(t *testing.T) {
 	f.sync = true
 	if n, err := f.append([]byte("x\n")); n != 2 || err != nil {
 		t.Errorf("got %d, %v", n, err)
+	}
+}
+
+// The standard output takes records whole, is neither rotated nor closed, and ends a
+// record that did not fit.
+func TestStandardOutput(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func(before *os.File) { os.Stdout = before }(os.Stdout)
+	os.Stdout = writer
+	f := openFile(t, standardOutput)
+	for _, lines := range []string{"one\n", "two\n"} {
+		if n, err := f.append([]byte(lines)); n != len(lines) || err != nil {
+			t.Fatal(n, err)
+		}
+		if err := f.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(reader)
+	if err != nil || string(got) != "one\ntwo\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if n, err := f.append([]byte("three\n")); n != 0 || err == nil {
+		t.Errorf("a closed output takes %d bytes", n)
 	}
 }

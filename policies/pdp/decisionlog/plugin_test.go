@@ -301,7 +301,7 @@ func TestParseConfig(t *testing.T) {
 	for _, text := range []string{
 		`{}`, `{"path": ""}`, `{"path": "x", "max_pending": 0}`, `{"path": "x", "max_record_bytes": -1}`, `{"path": "x", "mask": ""}`,
 		`{"path": "x", "fsync": "sometimes"}`, `{"path": "x", "wait_milliseconds": 0}`, `{"path": "x", "max_bytes": -1}`, `{"path": 1}`, `[`,
-		`{"path": "x", "revision_floor_file": "y"}`,
+		`{"path": "x", "revision_floor_file": "y"}`, `{"path": "-", "max_bytes": 1}`, `{"path": "-", "fsync": "batch"}`,
 	} {
 		if config, err := ParseConfig([]byte(text)); err == nil {
 			t.Errorf("%s: got %+v", text, config)

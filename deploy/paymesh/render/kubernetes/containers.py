@@ -26,7 +26,7 @@ RUN_DIR = "/run/paymesh/workload"
 SPIRE_DIR = "/run/paymesh/spire-agent"
 CONFIG_DIR = "/etc/paymesh"
 SECRETS_DIR = f"{CONFIG_DIR}/secrets"
-DECISIONS_DIR = "/var/log/paymesh"
+STATE_DIR = "/var/lib/paymesh"
 TLS_SECRET = "gateway-tls"  # noqa: S105 — a name
 TOKEN_DIGEST = "PAYMESH_PDP_TOKEN_SHA256"  # noqa: S105 — a name
 
@@ -200,7 +200,7 @@ def _pdp(mesh: Mesh, workload: Workload) -> Object:
         "livenessProbe": _probe(port, "/health", 10, 3),
         "volumeMounts": [
             _mount("run", RUN_DIR),
-            _mount("decisions", DECISIONS_DIR),
+            _mount("state", STATE_DIR),
             _mount("pdp", f"{CONFIG_DIR}/pdp", read_only=True),
             _mount("descriptors", f"{CONFIG_DIR}/descriptors", read_only=True),
             _mount("trust", f"{CONFIG_DIR}/trust", read_only=True),

@@ -13,7 +13,7 @@ from paymesh.render.kubernetes.common import Object
 from paymesh.render.kubernetes.containers import TOKEN_DIGEST
 
 _KEY = "variables.workload + '/' + c.name"
-_ROOTS = ("/etc/paymesh/", "/run/paymesh/", "/var/log/paymesh")
+_ROOTS = ("/etc/paymesh/", "/run/paymesh/", "/var/lib/paymesh")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
@@ -129,7 +129,7 @@ def _secrets() -> list[Object]:
         _rule(
             "variables.containers.all(c, !has(c.volumeDevices) && "
             f"c.?volumeMounts.orValue([]).all(m, !m.mountPath.contains('..') && ({roots})))",
-            "mount volumes below /etc/paymesh, /run/paymesh and /var/log/paymesh only: elsewhere "
+            "mount volumes below /etc/paymesh, /run/paymesh and /var/lib/paymesh only: elsewhere "
             "they would replace the image's files",
         ),
         _rule(

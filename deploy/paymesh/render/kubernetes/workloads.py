@@ -192,7 +192,7 @@ def _volumes(workload: Workload) -> list[Object]:
         *shared,
         _config("pdp", f"pdp-{workload.name}", "pdp.yaml"),
         floor,
-        {"name": "decisions", "emptyDir": {"sizeLimit": "512Mi"}},
+        {"name": "state", "emptyDir": {"sizeLimit": "1Mi"}},
         _secret("app-secrets", workload.name, *own),
         _secret("pdp-secrets", workload.name, "bundle-token"),
     ]
