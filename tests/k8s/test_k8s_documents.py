@@ -41,6 +41,8 @@ def test_a_command_of_the_page_works(cluster: Cluster, line: str) -> None:
             timeout=30,
         )
         assert known.returncode == 0, known.stderr
+    elif words[:2] == ["kubectl", "logs"]:
+        assert '"decision_id"' in cluster.kubectl(*words[1:])
     else:
         assert words[:2] == ["kubectl", "apply"], f"no test knows {line!r}"
         what, path = words[-2], repository_root() / words[-1]
