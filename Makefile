@@ -76,9 +76,8 @@ deploy: setup ## Deploy to a cluster: KUBECONTEXT=..., OVERLAY=kind
 undeploy: $(STAMP) ## Remove from a cluster all that deployments made there; asks
 	@$(PAYMESH) undeploy $(CONTEXT)
 
-test-k8s: setup ## Deploy to the cluster of KUBECONFIG and test the mesh there
-	@$(PAYMESH) deploy $(CONTEXT) --overlay "$(OVERLAY)"
-	@$(BIN)/python -m pytest -q tests/k8s
+test-k8s: setup ## Deploy to the cluster of KUBECONFIG, test the mesh there, take it away
+	@deploy/test-k8s.sh
 
 clean: ## Remove the virtual environment and caches in the checkout
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
