@@ -12,6 +12,9 @@ from paymesh.render.blocks import Block
 AGENT_COMMON_NAME = "paymesh-node"
 AGENT_PATH_TEMPLATE = "/x509pop/cn/{{ .Subject.CommonName }}"
 
+# After how long the server hands out an entry that was made.
+CACHE_RELOAD_SECONDS = 1
+
 Selector = tuple[str, str]
 
 
@@ -99,7 +102,7 @@ def authority(mesh: Mesh) -> str:
   }}
   # A new entry's identity is there after a second, not after ten.
   experimental {{
-    cache_reload_interval = "1s"
+    cache_reload_interval = "{CACHE_RELOAD_SECONDS}s"
   }}"""
 
 

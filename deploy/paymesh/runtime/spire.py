@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -93,6 +94,10 @@ class Spire:
                 await self._ask("entry", operation, "-data", "-", stdin=text)
         for entry_id in plan.delete:
             await self._ask("entry", "delete", "-entryID", entry_id)
+        if plan.create or plan.update:
+            # The agent starts after this, and what it is told first is what it has for a
+            # second: "ready" would come before the identities.
+            await asyncio.sleep(rendered.CACHE_RELOAD_SECONDS)
 
     def _wanted(self) -> list[dict[str, Any]]:
         mesh = self._workspace.mesh
