@@ -172,6 +172,16 @@ def test_a_revision_of_another_form_is_refused() -> None:
         bundle.next_revision(FILES, "1", 1)
 
 
+@pytest.mark.parametrize(
+    ("previous", "now_ms"), [("9999999999999-0123456789ab", 1), (None, 10**13)]
+)
+def test_no_revision_has_fourteen_digits(previous: str | None, now_ms: int) -> None:
+    """It would compare as older than every other; the last one before it is still made."""
+    with pytest.raises(bundle.BundleError, match="no bundle revision is later"):
+        bundle.next_revision(FILES, previous, now_ms)
+    assert bundle.next_revision(FILES, "9999999999998-0123456789ab", 1)[:13] == "9" * 13
+
+
 def test_published_bundles_are_read_back(tmp_path: Path) -> None:
     """What was published is found again; nothing, or something bad, is nothing."""
     assert bundle.published(tmp_path, KEY.public_key()) is None

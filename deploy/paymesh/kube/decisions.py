@@ -17,7 +17,8 @@ from paymesh.kube.objects import NAME, Key, Object, decoded
 from paymesh.mesh import Mesh, Workload
 
 PDP = "pdp"
-_QUESTION = "/v1/data/paymesh/objects/decision"
+# It is asked with nothing to decide: what matters is who answers, and by which policy.
+QUESTION = "/v1/data/paymesh/objects/decision"
 _TIMEOUT_SECONDS = 5.0
 _MAX_BYTES = 1 << 16
 
@@ -48,15 +49,14 @@ class DecisionPoint:
     def revision(self, token: str) -> Answer:
         """The bundle revision that it decides by."""
         try:
-            status, found = self.ask("POST", f"{_QUESTION}?provenance", token)
+            status, found = self.ask("POST", f"{QUESTION}?provenance", token)
         except (OSError, http.client.HTTPException, ClusterError, ValueError) as error:
             self.close()
             return Answer(self.pod, self.workload, None, f"it cannot be asked: {error}")
         if status >= HTTPStatus.BAD_REQUEST:
             said = f"it refuses everything: {found.get('message') or f'status {status}'}"
             return Answer(self.pod, self.workload, None, said)
-        bundles = (found.get("provenance") or {}).get("bundles") or {}
-        revision = (bundles.get("paymesh") or {}).get("revision")
+        revision = _revision_in(found)
         return Answer(self.pod, self.workload, revision, None if revision else "it has no policy")
 
     def ask(self, method: str, target: str, token: str | None) -> tuple[int, dict[str, Any]]:
@@ -135,6 +135,13 @@ class DecisionPoints:
             secret = self._cluster.get(Key("v1", "Secret", self._mesh.namespace, workload))
             self._tokens[workload] = decoded(secret).get("pdp-token", b"").decode().strip()
         return self._tokens[workload]
+
+
+def _revision_in(found: Any) -> str | None:
+    """Of an answer's provenance; None where that is of another form."""
+    for name in ("provenance", "bundles", "paymesh", "revision"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) and found else None
 
 
 def has_started(pod: Object) -> bool:

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from paymesh.errors import PaymeshError
 from paymesh.kube.client import Cluster
 from paymesh.kube.decisions import Answer, DecisionPoints
 from paymesh.kube.diagnosis import line
@@ -35,6 +34,8 @@ FLOOR = "paymesh-policy-floor"
 REVISION = "paymesh.internal/revision"
 _POLL_SECONDS = 0.05
 _LOG_LINES = 200
+# How far the clocks of two machines that publish may be apart.
+_AHEAD_MS = 24 * 60 * 60 * 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,20 +81,21 @@ def floor_of(value: Object | None) -> str | None:
     return text.strip() or None
 
 
-def publish(site: Site, pdp: Path, seen: Iterable[str | None] = ()) -> tuple[str, bool]:
+def publish(site: Site, pdp: Path, seen: Iterable[Answer] = ()) -> tuple[str, bool]:
     """Builds, compiles, signs and writes the checkout's policy.
 
     Args:
         site: where to, from which checkout, signed with which key.
         pdp: the program that compiles.
-        seen: revisions that decision points enforce now. They take nothing older, so that
-            a policy that somebody set back is published anew under a later revision.
+        seen: what decision points enforce now. They take nothing older, so that a policy
+            that somebody set back is published anew under a later revision.
 
     Returns:
         The revision, and whether anything was written.
 
     Raises:
-        PaymeshError: it does not compile, or grants do not fit; then nothing was written.
+        PaymeshError: it does not compile, grants do not fit, or somebody names a revision
+            of a time that is far off; then nothing was written.
         Conflict: somebody else published meanwhile.
     """
     cluster, mesh = site.cluster, site.mesh
@@ -104,12 +106,13 @@ def publish(site: Site, pdp: Path, seen: Iterable[str | None] = ()) -> tuple[str
     except BundleError:
         # What nobody can enforce is replaced, by something later than whatever it says.
         current = None
-    latest = _latest(floor, current, seen)
+    now_ms = time.time_ns() // 1_000_000
+    latest = _latest(_named(mesh, floor, seen), current, now_ms)
     if current and current.revision == latest and digest(current.files) == digest(files):
         revision, changed = latest, False
     else:
         asyncio.run(publisher.compile_files(pdp, files))
-        revision = bundle.next_revision(files, latest, time.time_ns() // 1_000_000)
+        revision = bundle.next_revision(files, latest, now_ms)
         _write(cluster, mesh, before, bundle.build(files, revision, site.home.bundle_key))
         changed = True
     return revision, changed
@@ -136,7 +139,7 @@ def push(site: Site, pdp: Path, *, timeout_seconds: float) -> Pushed:
     with DecisionPoints.of(site.cluster, site.mesh) as points:
         # The streams are open before the clock starts.
         site.progress.waiting("decision points to answer")
-        seen = [answer.revision for answer in points.answers()]
+        seen = points.answers()
         site.progress.waiting("the policy to compile")
         revision, changed = publish(site, pdp, seen)
         started = time.monotonic()
@@ -195,18 +198,61 @@ def environment_of(site: Site) -> dict[str, Any]:
     return environment(site.mesh, found.decode() if found else site.home.jwks)
 
 
-def _latest(floor: Object | None, current: Bundle | None, seen: Iterable[str | None]) -> str | None:
+@dataclasses.dataclass(frozen=True)
+class _Named:
+    """A revision that nobody signed; `who` names it, and how to be rid of it."""
+
+    revision: str
+    who: str
+    mend: str
+
+
+def _named(mesh: Mesh, floor: Object | None, seen: Iterable[Answer]) -> list[_Named]:
+    """What decision points and the floor say."""
+    namespace = mesh.namespace
+    found = [
+        _Named(
+            answer.revision,
+            f"the decision point of pod {namespace}/{answer.pod}",
+            "its word is not to be trusted: find out why, and end it with `kubectl --namespace"
+            f" {namespace} delete pod {answer.pod}`",
+        )
+        for answer in seen
+        if answer.revision
+    ]
+    revision = floor_of(floor)
+    if revision:
+        where = floor_key(mesh)
+        mend = (
+            "find out who wrote it, then `kubectl --namespace"
+            f" {where.namespace} delete configmap {where.name}`: a push makes it again"
+        )
+        found.append(_Named(revision, f"ConfigMap {where.namespace}/{where.name}", mend))
+    return found
+
+
+def _latest(named: Iterable[_Named], current: Bundle | None, now_ms: int) -> str | None:
     """The latest revision that a decision point may have seen; what is none of ours does
     not count, nor what stands beside a bundle and is not signed.
+
+    Raises:
+        ClusterError: one is of a later day. Nobody may use up the revisions with a word; what
+            this home's key has signed is believed, whatever its time.
     """
-    candidates = [*seen, current.revision if current else None, floor_of(floor)]
-    valid = []
-    for candidate in candidates:
+    signed = current.revision if current else None
+    valid = [signed] if signed else []
+    for candidate in named:
         try:
-            bundle.next_revision({}, candidate or None, 0)
-        except PaymeshError:
+            stamp_ms = bundle.stamp_ms(candidate.revision)
+        except BundleError:
             continue
-        valid += [candidate] if candidate else []
+        if stamp_ms > now_ms + _AHEAD_MS and candidate.revision != signed:
+            raise ClusterError(
+                f"{candidate.who} names policy revision {candidate.revision}, which is more than"
+                f" a day ahead of this machine's clock: if the clock is right, {candidate.mend};"
+                " then push again"
+            )
+        valid.append(candidate.revision)
     return max(valid, default=None)
 
 

@@ -36,7 +36,8 @@ MAX_BUNDLE_BYTES = 8 << 20
 
 _MANIFEST = ".manifest"
 _SIGNATURES = ".signatures.json"
-_REVISION = re.compile(r"(\d{13})-([0-9a-f]{12})")
+_REVISION = re.compile(r"([0-9]{13})-([0-9a-f]{12})")
+_LAST_MS = 10**13 - 1
 _ALGORITHM = "SHA-256"
 
 
@@ -61,15 +62,25 @@ def next_revision(files: Mapping[str, bytes], previous: str | None, now_ms: int)
     also when the clock went back: a decision point takes nothing older than it has.
 
     Raises:
-        BundleError: `previous` is no revision.
+        BundleError: `previous` is no revision, or the last that there can be.
     """
-    moment_ms = now_ms
-    if previous is not None:
-        match = _REVISION.fullmatch(previous)
-        if match is None:
-            raise BundleError(f"{previous!r} is no bundle revision")
-        moment_ms = max(moment_ms, int(match[1]) + 1)
+    moment_ms = now_ms if previous is None else max(now_ms, stamp_ms(previous) + 1)
+    if moment_ms > _LAST_MS:
+        # One more digit would compare as older: revisions are compared as text.
+        raise BundleError(f"no bundle revision is later than {previous or _LAST_MS}")
     return f"{moment_ms:013d}-{digest(files)[:12]}"
+
+
+def stamp_ms(revision: str) -> int:
+    """The Unix time in a revision, in milliseconds.
+
+    Raises:
+        BundleError: it is none.
+    """
+    match = _REVISION.fullmatch(revision)
+    if match is None:
+        raise BundleError(f"{revision!r} is no bundle revision")
+    return int(match[1])
 
 
 def build(files: Mapping[str, bytes], revision: str, key: ec.EllipticCurvePrivateKey) -> Bundle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from paymesh.checks.kube.policy import not_enforced
 from paymesh.errors import ConfigError, SetupError
 from paymesh.kube import push
 from paymesh.kube.decisions import Answer
-from paymesh.kube.errors import Conflict, Stuck
+from paymesh.kube.errors import ClusterError, Conflict, Stuck
 from paymesh.kube.home import ensure_home
 from paymesh.kube.objects import Object
 from paymesh.kube.site import Site
@@ -48,6 +49,10 @@ def _stored(site: Site) -> Object:
     return found
 
 
+def _answers(*revisions: str | None) -> list[Answer]:
+    return [Answer(f"pod-{i}", "ledger", revision) for i, revision in enumerate(revisions)]
+
+
 def test_what_is_published_is_signed_and_named(site: Site) -> None:
     """The bundle verifies with this home's key; its revision stands beside it."""
     revision, changed = push.publish(site, Path("pdp"))
@@ -66,11 +71,52 @@ def test_the_same_policy_is_published_once(site: Site) -> None:
     assert _stored(site) == before
 
 
+def _revision(*, in_seconds: float) -> str:
+    return f"{int((time.time() + in_seconds) * 1000):013d}-0123456789ab"
+
+
 def test_revisions_only_grow(site: Site) -> None:
-    """Also when the floor or another machine's clock is ahead."""
-    site.cluster.apply(push._floor(site.mesh, "9999999999000-0123456789ab"))
+    """Also when the floor or another machine's clock is ahead by what clocks are."""
+    ahead = _revision(in_seconds=3600)
+    site.cluster.apply(push._floor(site.mesh, ahead))
     revision, _ = push.publish(site, Path("pdp"))
-    assert revision > "9999999999000"
+    assert revision > ahead
+
+
+@pytest.mark.parametrize("stamp", ["9999999999998", "9999999999999"])
+def test_nobody_uses_up_the_revisions_with_a_word(site: Site, stamp: str) -> None:
+    """A stamp of a later day is refused with the name of the pod, and what to do; the answers
+    of others do not stand in the way of that, and nothing is written.
+    """
+    push.publish(site, Path("pdp"))
+    before = _stored(site)
+    said = [Answer("fine", "ledger", None), Answer("ledger-7f", "ledger", f"{stamp}-0123456789ab")]
+    with pytest.raises(ClusterError, match=r"delete pod ledger-7f") as raised:
+        push.publish(site, Path("pdp"), said)
+    assert f"pod paymesh/ledger-7f names policy revision {stamp}-" in str(raised.value)
+    assert _stored(site) == before
+    push.publish(site, Path("pdp"), said[:1])
+
+
+def test_a_floor_of_a_later_day_is_refused(site: Site) -> None:
+    """It names the ConfigMap; once that is gone, a push works again."""
+    site.cluster.apply(push._floor(site.mesh, _revision(in_seconds=2 * 86_400)))
+    with pytest.raises(ClusterError, match=r"paymesh delete configmap paymesh-policy-floor"):
+        push.publish(site, Path("pdp"))
+    site.cluster.delete(push.floor_key(site.mesh))
+    push.publish(site, Path("pdp"))
+
+
+def test_what_we_signed_is_believed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy that was published while this clock was ahead does not block the next one."""
+    later = time.time_ns() + 9 * 86_400 * 10**9
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time_ns", lambda: later)
+        first, _ = push.publish(site, Path("pdp"))
+    push.raise_floor(site, first)
+    monkeypatch.setattr(publisher, "collect", lambda *_: {"paymesh/b.rego": b"x"})
+    second, _ = push.publish(site, Path("pdp"), [Answer("a", "ledger", first)])
+    assert second > first
 
 
 def test_a_bundle_that_is_not_ours_is_replaced_by_a_later_one(site: Site) -> None:
@@ -81,7 +127,7 @@ def test_a_bundle_that_is_not_ours_is_replaced_by_a_later_one(site: Site) -> Non
     site.cluster.replace(damaged)
     with pytest.raises(BundleError):
         push.published(_stored(site), site.home)
-    second, changed = push.publish(site, Path("pdp"), [first])
+    second, changed = push.publish(site, Path("pdp"), _answers(first))
     assert changed
     assert second > first
 
@@ -92,11 +138,11 @@ def test_a_policy_that_was_set_back_is_published_anew(site: Site) -> None:
     """
     first, _ = push.publish(site, Path("pdp"))
     enforced = bundle.next_revision(_FILES, first, 0)
-    second, changed = push.publish(site, Path("pdp"), [None, enforced])
+    second, changed = push.publish(site, Path("pdp"), _answers(None, enforced))
     assert changed
     assert second > enforced
     push.raise_floor(site, bundle.next_revision(_FILES, second, 0))
-    third, changed = push.publish(site, Path("pdp"), [second])
+    third, changed = push.publish(site, Path("pdp"), _answers(second))
     assert changed
     assert third > second
 

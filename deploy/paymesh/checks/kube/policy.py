@@ -10,14 +10,13 @@ from paymesh.checks.kube.model import Look
 from paymesh.checks.model import Finding, Section
 from paymesh.errors import PaymeshError
 from paymesh.kube import push
-from paymesh.kube.decisions import Answer, DecisionPoint, DecisionPoints
+from paymesh.kube.decisions import QUESTION, Answer, DecisionPoint, DecisionPoints
 from paymesh.kube.errors import ClusterError
 from paymesh.policy import publisher
 from paymesh.policy.bundle import Bundle, BundleError
 from paymesh.policy.contents import digest
 
 _PUSH = "run `paymesh policy push`"
-_QUESTION = "/v1/data/paymesh/objects/decision"
 _section = Section("policy")
 
 
@@ -107,7 +106,7 @@ def not_enforced(answer: Answer, published: str | None, floor: str | None) -> st
 def _stranger(point: DecisionPoint) -> Finding:
     name = f"{point.pod}'s decision point answers nobody without its token"
     try:
-        status, _ = point.ask("POST", _QUESTION, None)
+        status, _ = point.ask("POST", QUESTION, None)
     except (OSError, http.client.HTTPException, ClusterError, ValueError) as error:
         return _section.problem(name, str(error), "see the line above")
     return _section.expect(
