@@ -44,11 +44,6 @@ def keep(site: Site, built: Sequence[Object]) -> Contents:
     for secret in plan.secrets():
         contents["Secret", secret.place] = secret.data
         _keep(site, secret, existing.get(secret.place))
-    for name in plan.invented_provider_keys:
-        site.progress.note(
-            f"Secret {site.mesh.namespace}/{name}: provider-key is random, put the one there"
-            " that the provider gave you"
-        )
     return contents
 
 

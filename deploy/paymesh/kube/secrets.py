@@ -75,7 +75,8 @@ class Plan:
                 keys = self._needed.setdefault((reference.namespace, reference.name), set())
                 keys |= reference.keys
         self._made: dict[Place, dict[str, bytes]] = {}
-        self.invented_provider_keys: list[str] = []
+        # Only the stand-ins take a provider's key that somebody has made up.
+        self._has_simulators = self._simulators_place in self._needed
 
     def secrets(self) -> list[Secret]:
         """Those that the build's pods refer to, each with all of its keys.
@@ -84,7 +85,6 @@ class Plan:
             ConfigError: one has to be brought, and is not there.
         """
         workloads, platform = self._mesh.namespace, self._mesh.kubernetes.namespaces["platform"]
-        outside = self._mesh.kubernetes.namespaces["outside"]
         services = self._mesh.services()
         makers: dict[Place, tuple[str, Callable[[Contents], dict[str, bytes]]]] = {
             **{(workloads, w.name): (OPAQUE, self._service(w)) for w in services},
@@ -99,7 +99,7 @@ class Plan:
             (platform, "bundle-server-tls"): (TLS_TYPE, self._server("bundle-server")),
             (platform, "bundle-tokens"): (OPAQUE, self._bundle_tokens),
             (platform, "postgres-roles"): (OPAQUE, self._roles),
-            (outside, "simulators"): (OPAQUE, self._simulators),
+            self._simulators_place: (OPAQUE, self._simulators),
         }
         found = []
         for place, (kind, make) in makers.items():
@@ -108,9 +108,11 @@ class Plan:
                 self._made[place] = data
                 found.append(Secret(*place, kind, data))
         self._require(found)
-        if (outside, "simulators") in self._needed:
-            self.invented_provider_keys.clear()
         return found
+
+    @property
+    def _simulators_place(self) -> Place:
+        return self._mesh.kubernetes.namespaces["outside"], "simulators"
 
     def _of(self, place: Place) -> Contents:
         return self._made.get(place) or self._existing.get(place, {})
@@ -120,14 +122,16 @@ class Plan:
         missing = []
         for place, keys in sorted(self._needed.items()):
             has = known.get(place, self._existing.get(place))
-            lacking = sorted(keys - set(has or {}))
+            # A key without a value is as good as none.
+            lacking = sorted(keys - {key for key, value in (has or {}).items() if value})
             if has is None or lacking:
                 of = f" with key {', '.join(lacking)}" if lacking else ""
                 missing.append(f"Secret {place[0]}/{place[1]}{of}")
         if missing:
             raise ConfigError(
-                f"this deployment needs {'; '.join(missing)}, which cannot be made up:"
-                " create it, see deploy/k8s/README.md"
+                f"this deployment needs {'; '.join(missing)}, which cannot be made up: create"
+                " the Secret with that key, or add the key to it (the others are made); see"
+                " deploy/k8s/README.md"
             )
 
     def _service(self, workload: Workload) -> Callable[[Contents], dict[str, bytes]]:
@@ -137,9 +141,8 @@ class Plan:
                 for key in ("pdp-token", "bundle-token")
             }
             data["pdp-token-sha256"] = _sha256(data["pdp-token"]).encode()
-            if workload.egress and not existing.get("provider-key"):
+            if workload.egress and self._has_simulators and not existing.get("provider-key"):
                 data["provider-key"] = passwords.new().encode()
-                self.invented_provider_keys.append(workload.name)
             if workload.database and not existing.get("dsn") and self._has_database:
                 text = passwords.dsn(
                     self._mesh, workload.database, workload.database, passwords.new()

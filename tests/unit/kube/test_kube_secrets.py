@@ -146,6 +146,54 @@ def test_without_our_database_a_connection_string_has_to_be_brought(mesh: Mesh, 
     assert found["paymesh", "ledger"]["dsn"] == b"host=db.example user=x"
 
 
+def test_without_the_simulators_no_provider_key_is_made_up(mesh: Mesh, home: Home) -> None:
+    """A real provider knows its own: a first deployment, and one after the Secret was deleted to
+    change something else, are refused with the Secret and the key that are to be brought.
+    """
+    production = [place for place in _NEEDED if place[1] != "simulators"]
+    with pytest.raises(ConfigError) as raised:
+        _planned(mesh, home, needed=production)
+    for name in ("bank-link", "payments"):
+        assert f"Secret paymesh/{name} with key provider-key" in str(raised.value)
+    brought: dict[Place, Contents] = {
+        ("paymesh", name): {"provider-key": name.encode()} for name in ("payments", "bank-link")
+    }
+    found = _planned(mesh, home, brought, production)
+    assert found["paymesh", "payments"]["provider-key"] == b"payments"
+    del found["paymesh", "payments"]
+    with pytest.raises(ConfigError, match="paymesh/payments with key provider-key,"):
+        _planned(mesh, home, found, production)
+
+
+def test_an_empty_key_is_no_key(mesh: Mesh, home: Home) -> None:
+    """It is asked for, not deployed."""
+    empty: dict[Place, Contents] = {("paymesh", "bank-link"): {"provider-key": b""}}
+    with pytest.raises(ConfigError, match="paymesh/bank-link with key provider-key,"):
+        _planned(mesh, home, empty, [("paymesh", "bank-link")])
+
+
+@pytest.mark.parametrize(
+    ("lost", "derived"),
+    [
+        ("pdp-token", {"pdp-token-sha256"}),
+        ("bundle-token", set()),
+        ("dsn", set()),
+        ("provider-key", set()),
+    ],
+)
+def test_a_secret_that_lacks_a_key_gets_only_that(
+    mesh: Mesh, home: Home, lost: str, derived: set[str]
+) -> None:
+    """So one key is changed by removing it; all that has to agree with it does."""
+    before = _planned(mesh, home)
+    place = ("paymesh", "payments")
+    left = {key: value for key, value in before[place].items() if key != lost}
+    after = _planned(mesh, home, {**before, place: left})
+    changed = {key for key in before[place] if after[place][key] != before[place][key]}
+    assert changed == {lost} | derived
+    _assert_consistent(mesh, after)
+
+
 def test_an_unknown_secret_has_to_be_brought(mesh: Mesh, home: Home) -> None:
     """What an overlay refers to and nobody can make is named before anything starts."""
     reference = Reference("Secret", "paymesh", "mystery", frozenset({"a"}))
