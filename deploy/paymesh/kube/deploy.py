@@ -54,13 +54,7 @@ def require_version(cluster: Cluster) -> None:
 
 def narrowed(cluster: Cluster, objects: list[Object]) -> list[Object]:
     """Objects of a build with the API server's own addresses where policies name it."""
-    slices = cluster.items(
-        "discovery.k8s.io/v1",
-        "EndpointSlice",
-        "default",
-        labels="kubernetes.io/service-name=kubernetes",
-    )
-    found = narrow.endpoints(slices)
+    found = narrow.current(cluster)
     return [
         narrow.narrowed(value, found) if value["kind"] == "NetworkPolicy" else value
         for value in objects

@@ -8,6 +8,7 @@ from paymesh.checks.kube import reach
 from paymesh.checks.kube.model import DEPLOY, Look
 from paymesh.checks.kube.reach import Pod
 from paymesh.checks.model import Finding, Section
+from paymesh.kube import narrow
 from paymesh.kube.objects import NAME, PART_OF, Object, key
 
 _KIND = ("networking.k8s.io/v1", "NetworkPolicy")
@@ -24,6 +25,7 @@ def check(look: Look) -> Iterator[Finding]:
         yield _section.expect(name, look.differs(value), DEPLOY)
     live = [value for ns in look.site.namespaces for value in look.cluster.items(*_KIND, ns)]
     yield _no_other(built, live)
+    yield api_server(live, narrow.current(look.cluster))
     yield _edges(look, live)
 
 
@@ -37,6 +39,26 @@ def _no_other(built: list[Object], live: list[Object]) -> Finding:
         f"`kubectl --namespace {first.namespace} delete networkpolicy {first.name}`"
         if first
         else DEPLOY,
+    )
+
+
+def api_server(live: list[Object], endpoints: list[tuple[str, int]]) -> Finding:
+    """Whether the policies still let those who have to reach the API server where it is now.
+
+    Args:
+        live: the cluster's policies.
+        endpoints: as `narrow.current` has them.
+    """
+    late = [
+        f"{key(policy)} leaves out {', '.join(f'{address}:{port}' for address, port in left_out)}"
+        for policy in live
+        if (left_out := narrow.uncovered(policy, endpoints))
+    ]
+    return _section.expect(
+        "policies let through to the API server where it stands now",
+        f"{'; '.join(late)}: it has moved since they were written" if late else None,
+        f"{DEPLOY}; where it moves by itself, give the policy the annotation"
+        f" {narrow.ANNOTATION}: {narrow.ANY} in your overlay",
     )
 
 
