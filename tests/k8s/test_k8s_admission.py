@@ -103,6 +103,81 @@ def _host_pid(pod: Pod) -> None:
     pod["spec"]["hostPID"] = True
 
 
+def _container(pod: Pod, name: str) -> Any:
+    spec = pod["spec"]
+    return next(c for c in spec["initContainers"] + spec["containers"] if c["name"] == name)
+
+
+def _variable(pod: Pod, container: str, name: str) -> Any:
+    return next(v for v in _container(pod, container)["env"] if v["name"] == name)
+
+
+def _another_decision_point(pod: Pod) -> None:
+    _variable(pod, "app", "PAYMESH_PDP_URL")["value"] = "http://pdp.example:443"
+
+
+def _a_variable_more(pod: Pod) -> None:
+    _container(pod, "app")["env"].append({"name": "LD_PRELOAD", "value": "/run/paymesh/x.so"})
+
+
+def _a_variable_less(pod: Pod) -> None:
+    _container(pod, "app")["env"].pop()
+
+
+def _a_variable_twice(pod: Pod) -> None:
+    again = {"name": "PAYMESH_PDP_URL", "value": "http://pdp.example:443"}
+    _container(pod, "app")["env"].append(again)
+
+
+def _traces_elsewhere(pod: Pod) -> None:
+    traces = {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://traces.example:4317"}
+    _container(pod, "app")["env"].append(traces)
+
+
+def _digest_said(pod: Pod) -> None:
+    digest = _variable(pod, "pdp", "PAYMESH_PDP_TOKEN_SHA256")
+    del digest["valueFrom"]
+    digest["value"] = 64 * "a"
+
+
+def _anothers_digest(pod: Pod) -> None:
+    digest = _variable(pod, "pdp", "PAYMESH_PDP_TOKEN_SHA256")
+    digest["valueFrom"]["secretKeyRef"]["name"] = "ledger"
+
+
+def _another_key(pod: Pod) -> None:
+    digest = _variable(pod, "pdp", "PAYMESH_PDP_TOKEN_SHA256")
+    digest["valueFrom"]["secretKeyRef"]["key"] = "pdp-token"
+
+
+def _no_digest(pod: Pod) -> None:
+    digest = _variable(pod, "pdp", "PAYMESH_PDP_TOKEN_SHA256")
+    digest["valueFrom"]["secretKeyRef"]["optional"] = True
+
+
+def _value_from_the_pod(pod: Pod) -> None:
+    found = _variable(pod, "app", "PAYMESH_PDP_URL")
+    del found["value"]
+    found["valueFrom"] = {"fieldRef": {"fieldPath": "metadata.annotations['url']"}}
+
+
+def _another_hosts_probe(pod: Pod) -> None:
+    _container(pod, "envoy")["readinessProbe"]["httpGet"]["host"] = "169.254.169.254"
+
+
+def _another_hosts_port(pod: Pod) -> None:
+    probe = {"tcpSocket": {"port": 80, "host": "169.254.169.254"}}
+    _container(pod, "app")["livenessProbe"] = probe
+
+
+def _message_over_a_file(pod: Pod) -> None:
+    _container(pod, "pdp")["terminationMessagePath"] = "/etc/paymesh/trust/bundle-key.pem"
+
+
+def _hook(pod: Pod) -> None:
+    _container(pod, "app")["lifecycle"] = {"postStart": {"httpGet": {"port": 15021}}}
+
+
 def _token(pod: Pod) -> None:
     pod["spec"]["automountServiceAccountToken"] = True
 
@@ -130,6 +205,20 @@ _CHANGES: list[tuple[Callable[[Pod], None], str]] = [
     (_host_pid, "hostPID"),
     (_token, "token"),
     (_projected_token, "token"),
+    (_another_decision_point, "environment variables"),
+    (_a_variable_more, "environment variables"),
+    (_a_variable_less, "environment variables"),
+    (_a_variable_twice, "environment variables"),
+    (_traces_elsewhere, "environment variables"),
+    (_digest_said, "environment variables"),
+    (_anothers_digest, "environment variables"),
+    (_another_key, "environment variables"),
+    (_value_from_the_pod, "environment variables"),
+    (_no_digest, "Secret"),
+    (_another_hosts_probe, "host"),
+    (_another_hosts_port, "host"),
+    (_message_over_a_file, "terminationMessagePath"),
+    (_hook, "hooks"),
 ]
 
 

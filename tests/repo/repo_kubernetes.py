@@ -63,8 +63,8 @@ def _without_spire(overlay: Object) -> None:
 COMBINATIONS = (
     Combination("kind", "kind"),
     Combination("production", "production"),
-    Combination("kind with traces", "kind", _after("bundle-server", "observability")),
-    Combination("production with traces", "production", _after("bundle-server", "observability")),
+    Combination("kind with traces", "kind", _after("admission", "observability")),
+    Combination("production with traces", "production", _after("admission", "observability")),
     Combination("kubelet verified", "production", _after("spire", "spire-verified-kubelet")),
     Combination("PostgreSQL elsewhere", "production", _without_postgres),
     Combination("SPIRE runs already", "production", _without_spire),

@@ -23,6 +23,7 @@ from repo_kubernetes_parts import (
 )
 
 _NAME = "app.kubernetes.io/name"
+_DSN = "/etc/paymesh/secrets/dsn"
 _EVERYBODY: Object = {"podSelector": {}}
 _BOTH = "egress-equals-grants ingress-equals-grants"
 
@@ -212,6 +213,15 @@ def _without(part: str) -> Mutation:
     return mutation(f"nothing looks at {part}", "admission-looks-at-everything", apply)
 
 
+def _env(found: Object, name: str) -> Object:
+    variable: Object = next(v for v in found["env"] if v["name"] == name)
+    return variable
+
+
+def _digest(objects: Objects) -> Object:
+    return _env(container(objects, "payments", "pdp"), "PAYMESH_PDP_TOKEN_SHA256")
+
+
 def _constraints(objects: Objects) -> Object:
     found: Object = admission(objects)["matchConstraints"]
     return found
@@ -274,6 +284,9 @@ ADMISSION = [
             "c.image",
             "variables.commands",
             "variables.environment",
+            ".all(wanted",
+            "c.?readinessProbe.?httpGet.?host",
+            "terminationMessagePath",
             "variables.secrets",
             "variables.configs",
             "m.mountPath",
@@ -288,7 +301,8 @@ ADMISSION = [
     _table("commands", lambda t: t["ledger/app"].append("x")),
     _table("arguments", lambda t: t["ledger/envoy"].pop()),
     _table("environment", lambda t: t["ledger/app"].append("LD_PRELOAD")),
-    _table("environment", lambda t: t["ledger/app"].remove("PAYMESH_PDP_URL")),
+    _table("environment", lambda t: t["ledger/app"].remove("PAYMESH_DSN_FILE=" + _DSN)),
+    _table("environment", lambda t: put(t, **{"ledger/pdp": []})),
     _table("secrets", lambda t: t["ledger"].append("payments")),
     _table("configs", lambda t: t.update(ledger=".*")),
     _table("configs", lambda t: t.update(ledger="^x$")),
@@ -296,6 +310,33 @@ ADMISSION = [
         "a variable that is not rendered",
         "admission-tables-equal-pods",
         lambda o: app(o)["env"].append({"name": "HTTPS_PROXY", "value": "x"}),
+    ),
+    mutation(
+        "a value that is not rendered",
+        "admission-tables-equal-pods",
+        lambda o: put(_env(app(o), "PAYMESH_PDP_URL"), value="http://pdp.example:443"),
+    ),
+    mutation(
+        "another key of the Secret",
+        "admission-tables-equal-pods",
+        lambda o: put(_digest(o)["valueFrom"]["secretKeyRef"], key="pdp-token"),
+    ),
+    mutation(
+        "traces that are refused",
+        "admission-choices",
+        lambda o: app(o)["env"].append(
+            {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://x:4317"}
+        ),
+    ),
+    mutation(
+        "traces allowed to anywhere",
+        "admission-choices",
+        lambda o: put(variable(o, "traces"), expression="'http://x:4317'"),
+    ),
+    mutation(
+        "one more choice",
+        "admission-choices",
+        lambda o: put(variable(o, "choices"), expression="['LD_PRELOAD=x']"),
     ),
     mutation(
         "warnings only", "admission-bound", lambda o: put(binding(o), validationActions=["Warn"])

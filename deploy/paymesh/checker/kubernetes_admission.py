@@ -15,6 +15,7 @@ from paymesh.checker.kubernetes_build import Build, Object, Pod, describe
 from paymesh.checker.walk import at, items
 
 _NAMESPACE = "kubernetes.io/metadata.name"
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 # Each is looked at by a rule: what a pod could do harm with.
 _LOOKED_AT = (
     "variables.account == variables.workload",
@@ -31,18 +32,25 @@ _LOOKED_AT = (
     "c.image == variables.images",
     "variables.commands",
     "variables.arguments",
-    "variables.environment",
+    "variables.environment[?variables.workload + '/' + c.name].orValue([]) ||",
+    "variables.environment[?variables.workload + '/' + c.name].orValue([]).all(wanted",
+    "variables.choices",
+    "secretKeyRef.?optional",
     "variables.sidecars",
     "variables.secrets",
     "variables.configs",
     "c.lifecycle",
     "c.envFrom",
-    "exec",
+    *(f"c.?{probe}.?exec" for probe in _PROBES),
+    *(f"c.?{probe}.?{kind}.?host" for probe in _PROBES for kind in ("httpGet", "tcpSocket")),
+    "c.?terminationMessagePath",
     "m.mountPath",
 )
 # A member of the mapping `images`: a container's name, and the variable with its image.
 _IMAGE = re.compile(r"'([a-z]+)': variables\.([A-Za-z]+)")
-_TRACES = {"OTEL_EXPORTER_OTLP_ENDPOINT", "PAYMESH_LOG_LEVEL"}
+# Filled in by a component, where a service's app may send traces.
+_TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT="
+_CHOICES = {f"'PAYMESH_LOG_LEVEL={name}'" for name in ("debug", "info", "warning", "error")}
 
 
 def check_admission(found: Findings, build: Build) -> None:
@@ -111,6 +119,11 @@ def _check_tables(found: Findings, build: Build, policy: Object) -> None:
             for c in p.containers
             if workloads[n]["kind"] != "job"
         },
+        "environment": {
+            f"{n}/{c['name']}": [v for v in _environment(c) if not v.startswith(_TRACES)]
+            for n, p in pods
+            for c in p.containers
+        },
         "secrets": {n: sorted(_secrets(p)) for n, p in pods},
     }
     for name, value in wanted.items():
@@ -120,17 +133,42 @@ def _check_tables(found: Findings, build: Build, policy: Object) -> None:
             f"`{name}` is not what the pods have: they would be refused",
             "run `paymesh render`; what is patched into a pod must be rendered",
         )
-    environment = tables.get("environment") or {}
     for workload, pod in pods:
-        for container in pod.containers:
-            names = {at(v, "name") for v in items(container, "env")}
-            allowed = set(environment.get(f"{workload}/{container['name']}", []))
-            found.expect(
-                names <= allowed <= names | _TRACES,
-                "admission-tables-equal-pods",
-                f"{workload}/{container['name']}: variables {names ^ allowed}",
-            )
         _check_configs(found, workload, pod, tables)
+    _check_choices(found, policy, [pod for _, pod in pods])
+
+
+def _check_choices(found: Findings, policy: Object, pods: list[Pod]) -> None:
+    """The variables that a service's app need not have: how much is logged, where traces go."""
+    expressions = _expressions(policy)
+    choices = set(expressions.get("choices", "").strip("[]").split(", "))
+    sent = {
+        v.removeprefix(_TRACES)
+        for pod in pods
+        for c in pod.containers
+        for v in _environment(c)
+        if v.startswith(_TRACES)
+    }
+    found.expect(
+        choices == _CHOICES | {f"'{_TRACES}' + variables.traces"}
+        and {expressions.get("traces")} == {f"'{place}'" for place in sent or {""}},
+        "admission-choices",
+        f"variables {', '.join(sorted(choices))}; traces to {expressions.get('traces')}, "
+        f"pods send them to {', '.join(sorted(sent)) or 'nobody'}",
+        "list components/observability after components/admission",
+    )
+
+
+def _environment(container: Object) -> list[str]:
+    """Each variable as the policy spells it."""
+    found = []
+    for variable in items(container, "env"):
+        said = f"={at(variable, 'value') or ''}"
+        if at(variable, "valueFrom"):
+            secret = at(variable, "valueFrom", "secretKeyRef")
+            said = f" from {at(secret, 'name')}/{at(secret, 'key')}"
+        found.append(f"{at(variable, 'name')}{said}")
+    return found
 
 
 def _check_configs(found: Findings, workload: str, pod: Pod, tables: dict[str, Any]) -> None:
@@ -160,11 +198,16 @@ def _tables(policy: Object) -> dict[str, Any]:
     return tables
 
 
-def _images(policy: Object) -> dict[str, str]:
-    """Images by container, as the policy's variables spell them."""
-    expressions = {
+def _expressions(policy: Object) -> dict[str, str]:
+    """The policy's variables by name."""
+    return {
         str(at(v, "name")): str(at(v, "expression")) for v in items(policy, "spec", "variables")
     }
+
+
+def _images(policy: Object) -> dict[str, str]:
+    """Images by container, as the policy's variables spell them."""
+    expressions = _expressions(policy)
     named = _IMAGE.findall(expressions.get("images", ""))
     return {key: expressions.get(name, "").strip("'") for key, name in named}
 

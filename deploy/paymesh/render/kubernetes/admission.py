@@ -23,6 +23,10 @@ NAME = "paymesh-pods"
 # Between quotes in the policy; the component's `replacements` put the images there.
 _UNFILLED = "filled-by-kustomize"
 _IMAGES = ("app", "envoy", "pdp")
+# What an operator may set for the app of a service. The place for traces is copied from the
+# pods by components/observability; nothing, which is the same as unset, without it.
+_TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_LOG_LEVELS = tuple(f"PAYMESH_LOG_LEVEL={n}" for n in ("debug", "info", "warning", "error"))
 
 
 def admission(mesh: Mesh) -> list[Object]:
@@ -87,11 +91,12 @@ def _variables(mesh: Mesh) -> list[Object]:
         "commands": {_key(w, part): part.get("command", []) for w, part in parts},
         # A job's arguments are data, such as whose statements.
         "arguments": {_key(w, part): part.get("args", []) for w, part in parts if w.kind != "job"},
-        "environment": {_key(w, part): _environment(w, part) for w, part in parts},
+        "environment": {_key(w, part): _environment(part) for w, part in parts},
         "secrets": {w.name: _secrets(w) for w in workloads},
         "configs": {w.name: _configs(w) for w in workloads},
     }
     images = "{" + ", ".join(f"'{image}': variables.{image}Image" for image in _IMAGES) + "}"
+    choices = ", ".join((f"'{_TRACES}=' + variables.traces", *(f"'{n}'" for n in _LOG_LEVELS)))
     name = "object.metadata.?labels[?'app.kubernetes.io/name'].orValue('')"
     return [
         {"name": "workload", "expression": name},
@@ -101,6 +106,8 @@ def _variables(mesh: Mesh) -> list[Object]:
         {"name": "volumes", "expression": "object.spec.?volumes.orValue([])"},
         *({"name": f"{image}Image", "expression": f"'{_UNFILLED}'"} for image in _IMAGES),
         {"name": "images", "expression": images},
+        {"name": "traces", "expression": "''"},
+        {"name": "choices", "expression": f"[{choices}]"},
         *({"name": key, "expression": json.dumps(value)} for key, value in tables.items()),
     ]
 
@@ -117,11 +124,16 @@ def _key(workload: Workload, container: Object) -> str:
     return f"{workload.name}/{container['name']}"
 
 
-def _environment(workload: Workload, container: Object) -> list[str]:
-    """Names only: PYTHONPATH or LD_PRELOAD would make another program of the same image."""
-    own = [variable["name"] for variable in container.get("env", [])]
-    telemetry = workload.kind == "service" and container["name"] == "app"
-    return own + (["OTEL_EXPORTER_OTLP_ENDPOINT", "PAYMESH_LOG_LEVEL"] if telemetry else [])
+def _environment(container: Object) -> list[str]:
+    """`NAME=value`, or `NAME from Secret/key`: no name has a `=`, so neither is the other."""
+    return [_variable(found) for found in container.get("env", [])]
+
+
+def _variable(found: Object) -> str:
+    if "valueFrom" not in found:
+        return f"{found['name']}={found['value']}"
+    secret = found["valueFrom"]["secretKeyRef"]
+    return f"{found['name']} from {secret['name']}/{secret['key']}"
 
 
 def _secrets(workload: Workload) -> list[str]:

@@ -10,16 +10,20 @@ import json
 
 from paymesh.mesh import Mesh
 from paymesh.render.kubernetes.common import Object
-from paymesh.render.kubernetes.containers import TOKEN_DIGEST
 
 _KEY = "variables.workload + '/' + c.name"
 _ROOTS = ("/etc/paymesh/", "/run/paymesh/", "/var/lib/paymesh")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+# A variable `e` as the table `environment` writes it.
+_VARIABLE = (
+    "(has(e.valueFrom) ? e.name + ' from ' + e.valueFrom.?secretKeyRef.?name.orValue('') + '/' + "
+    "e.valueFrom.?secretKeyRef.?key.orValue('') : e.name + '=' + e.?value.orValue(''))"
+)
 
 
 def validations(mesh: Mesh) -> list[Object]:
     """Every rule, with its message."""
-    return [*_who(mesh), *_isolation(), *_what(), *_secrets()]
+    return [*_who(mesh), *_isolation(), *_what(), *_started(), *_environment(), *_secrets()]
 
 
 def _who(mesh: Mesh) -> list[Object]:
@@ -71,9 +75,6 @@ def _isolation() -> list[Object]:
 
 
 def _what() -> list[Object]:
-    lists = "c.?command.orValue([]) == variables.commands[?" + _KEY + "].orValue(['none'])"
-    arguments = f"variables.arguments[?{_KEY}].orValue(c.?args.orValue([]))"
-    exec_probes = " && ".join(f"!c.?{probe}.?exec.hasValue()" for probe in _PROBES)
     return [
         _rule(
             "variables.before.map(c, c.name) == variables.sidecars[?variables.workload].orValue([])"
@@ -94,16 +95,61 @@ def _what() -> list[Object]:
             found="variables.containers.filter(c, c.image != variables.images[?c.name].orValue(''))"
             ".map(c, c.name + ': ' + c.image).join(', ')",
         ),
+    ]
+
+
+def _started() -> list[Object]:
+    """How the image's program is started, and what else the kubelet does for a container."""
+    lists = "c.?command.orValue([]) == variables.commands[?" + _KEY + "].orValue(['none'])"
+    arguments = f"variables.arguments[?{_KEY}].orValue(c.?args.orValue([]))"
+    exec_probes = " && ".join(f"!c.?{probe}.?exec.hasValue()" for probe in _PROBES)
+    hosts = " && ".join(
+        f"!c.?{probe}.?{kind}.?host.hasValue()"
+        for probe in _PROBES
+        for kind in ("httpGet", "tcpSocket")
+    )
+    return [
         _rule(
             f"variables.containers.all(c, {lists} && c.?args.orValue([]) == {arguments})",
             "leave command and args as rendered: with others the image is another program",
         ),
         _rule(
-            "variables.containers.all(c, !has(c.lifecycle) && !has(c.envFrom) && "
-            f"{exec_probes} && c.?env.orValue([]).all(e, "
-            f"e.name in variables.environment[?{_KEY}].orValue([])))",
-            "leave out lifecycle hooks, exec probes, envFrom and variables that are not rendered: "
-            "each of them can run another program",
+            f"variables.containers.all(c, !has(c.lifecycle) && !has(c.envFrom) && {exec_probes})",
+            "leave out lifecycle hooks, exec probes and envFrom: each of them can run another "
+            "program",
+        ),
+        _rule(
+            f"variables.containers.all(c, {hosts})",
+            "leave out the host of probes: from the node the kubelet would ask somebody else",
+        ),
+        _rule(
+            "variables.containers.all(c, c.?terminationMessagePath.orValue("
+            "'/dev/termination-log') == '/dev/termination-log')",
+            "leave out terminationMessagePath: a file would be put there over the image's or a "
+            "volume's",
+        ),
+    ]
+
+
+def _environment() -> list[Object]:
+    """Values too: PAYMESH_PDP_URL says who decides, and who gets the token for asking."""
+    rendered = f"variables.environment[?{_KEY}].orValue([])"
+    chosen = (
+        "c.name == 'app' && 'pdp' in variables.sidecars[?variables.workload].orValue([]) && "
+        f"{_VARIABLE} in variables.choices"
+    )
+    return [
+        _rule(
+            f"variables.containers.all(c, c.?env.orValue([]).all(e, {_VARIABLE} in {rendered} || "
+            f"({chosen})))",
+            "leave environment variables as rendered, names and values: others can run another "
+            "program, or have it ask and trust somebody else",
+        ),
+        _rule(
+            f"variables.containers.all(c, {rendered}.all(wanted, "
+            f"c.?env.orValue([]).exists(e, {_VARIABLE} == wanted)))",
+            "leave out none of the rendered environment variables: each of them bounds what the "
+            "program does",
         ),
     ]
 
@@ -116,10 +162,9 @@ def _secrets() -> list[Object]:
     return [
         _rule(
             f"variables.volumes.all(v, !has(v.secret) || v.secret.?secretName.orValue('') in {own})"
-            f" && variables.containers.all(c, c.?env.orValue([]).all(e, !has(e.valueFrom) || "
-            f"(e.name == '{TOKEN_DIGEST}' && "
-            f"e.valueFrom.?secretKeyRef.?name.orValue('') in {own})))",
-            "mount the workload's own Secret only: those of others are theirs",
+            " && variables.containers.all(c, c.?env.orValue([]).all(e, "
+            "!e.?valueFrom.?secretKeyRef.?optional.orValue(false)))",
+            "use the workload's own Secret only, and wait for it: those of others are theirs",
         ),
         _rule(
             "variables.volumes.all(v, !has(v.configMap) || "
