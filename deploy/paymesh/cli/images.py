@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 _LINE_INTERVAL_SECONDS = 10.0
 
 
+PythonImage = Annotated[
+    str | None,
+    typer.Option(
+        help="Base of the Python images: python3 (3.11 or later) with venv.",
+        envvar="PAYMESH_PYTHON_IMAGE",
+    ),
+]
+
+
 class EngineName(enum.StrEnum):
     """What `--engine` takes."""
 
@@ -51,13 +60,7 @@ def images(
         EngineName | None,
         typer.Option(help="The first that works when left out.", envvar="PAYMESH_IMAGE_ENGINE"),
     ] = None,
-    python_image: Annotated[
-        str | None,
-        typer.Option(
-            help="Base of the Python images: python3 (3.11 or later) with venv.",
-            envvar="PAYMESH_PYTHON_IMAGE",
-        ),
-    ] = None,
+    python_image: PythonImage = None,
     save: Annotated[
         Path | None, typer.Option(help="Also write docker archives into this directory.")
     ] = None,
@@ -97,15 +100,20 @@ def images(
         print_json({"engine": found.name, "images": built})
 
 
-def build_images(engine: Engine, directory: Path) -> list[Path]:
+def build_images(engine: Engine, directory: Path, python_image: str | None) -> list[Path]:
     """Builds every image and writes each as a docker archive below `directory`.
+
+    Args:
+        engine: what builds.
+        directory: for the archives.
+        python_image: base of the Python images; the Dockerfile's when None.
 
     Raises:
         SetupError: the engine refuses; the end of what it says.
     """
     from paymesh.images import IMAGES, Request, build
 
-    request = Request(engine, default_paths(), None)
+    request = Request(engine, default_paths(), python_image)
     archives = []
     for image in IMAGES:
         started = time.monotonic()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from paymesh.cli import check, clusters, deploy
-from paymesh.cli.images import EngineName, build_images
+from paymesh.cli.images import EngineName, PythonImage, build_images
 from paymesh.cli.output import Format, console
 from paymesh.grants import load_grants
 from paymesh.mesh import repository_root
@@ -27,8 +27,12 @@ def kind_up(
     ),
     engine: Annotated[
         EngineName | None,
-        typer.Option(help="The first that works when left out.", envvar="PAYMESH_IMAGE_ENGINE"),
+        typer.Option(
+            help="Builds images, and runs nodes unless it is buildah; else the first that works.",
+            envvar="PAYMESH_IMAGE_ENGINE",
+        ),
     ] = None,
+    python_image: PythonImage = None,
     timeout: clusters.Timeout = 600.0,
 ) -> None:
     """Make a kind cluster, build and load the images, deploy, and check.
@@ -39,20 +43,20 @@ def kind_up(
     from paymesh.images import find_engine
     from paymesh.kube import kind
 
-    kind.require_tools()
+    nodes = kind.require_tools(engine)
     found = find_engine(engine)
     with (
         clusters.interruptible("paymesh kind-up"),
         tempfile.TemporaryDirectory(prefix="paymesh-images-") as scratch,
     ):
-        archives = build_images(found, Path(scratch))
+        archives = build_images(found, Path(scratch), python_image)
         with clusters.progress() as told:
             told.waiting(f"kind's cluster {name}")
             configuration = repository_root() / "deploy" / "kind" / "cluster.yaml"
-            made = kind.ensure_cluster(name, configuration, found.name)
+            made = kind.ensure_cluster(name, configuration, nodes)
             told.done(f"kind cluster {name}{'' if made else ', which was there'}")
             told.waiting("the cluster to take the images")
-            kind.load(name, archives, found.name)
+            kind.load(name, archives, nodes)
             told.done("images are in the cluster")
         images = kind.digest_of(archives)
     context = kind.context_of(name)

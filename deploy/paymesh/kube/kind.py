@@ -7,10 +7,11 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from paymesh.errors import SetupError
+from paymesh.images.engine import find_engine
 from paymesh.kube import wait
 from paymesh.kube.deploy import record_key
 from paymesh.kube.objects import Object, containers, decoded, key, pod_template
@@ -20,6 +21,14 @@ from paymesh.kube.wait import Deadline
 _CREATE_SECONDS = 600
 _LOAD_SECONDS = 600
 _ASK_SECONDS = 60
+_DELETE_SECONDS = 120
+_END_SECONDS = 10
+_PROVIDER = "KIND_EXPERIMENTAL_PROVIDER"
+# What kind says of a name that is taken.
+_THERE = "already exist"
+_ELSEWHERE = "run `paymesh deploy --context C` on a cluster that you have"
+# Preferred first. buildah builds images and runs no nodes.
+NODE_ENGINES = ("docker", "podman")
 _OURS = "paymesh.internal/"
 _RESTARTED = "paymesh.internal/restarted-at"
 _IMAGES = "images"
@@ -30,25 +39,42 @@ def context_of(name: str) -> str:
     return f"kind-{name}"
 
 
-def require_tools() -> None:
+def require_tools(preferred: str | None = None) -> str:
     """Refuses before anything is built.
+
+    Args:
+        preferred: a container engine; one that only builds images is not for nodes.
+
+    Returns:
+        The engine for kind's nodes: one of NODE_ENGINES.
 
     Raises:
         SetupError: names what is missing and where it comes from.
     """
     for program, where in (
-        ("kind", "https://kind.sigs.k8s.io (0.24 or later, whose network enforces policies)"),
+        ("kind", "https://kind.sigs.k8s.io (0.30 or later)"),
         ("kubectl", "https://kubernetes.io/docs/tasks/tools"),
     ):
         if shutil.which(program) is None:
-            raise SetupError(
-                f"{program} is not on PATH: install it from {where}, or run `paymesh deploy"
-                " --context C` on a cluster that you have"
-            )
+            raise SetupError(f"{program} is not on PATH: install it from {where}, or {_ELSEWHERE}")
+    asked = os.environ.get(_PROVIDER) or preferred
+    complaints = []
+    for name in (asked,) if asked in NODE_ENGINES else NODE_ENGINES:
+        try:
+            return find_engine(name).name
+        except SetupError as error:
+            complaints.append(str(error))
+    raise SetupError(
+        f"kind's nodes run in {' or '.join(NODE_ENGINES)}, and none works, whatever builds the"
+        f" images: {'; '.join(complaints)}; install and start one, or {_ELSEWHERE}"
+    )
 
 
 def ensure_cluster(name: str, configuration: Path, engine: str) -> bool:
     """Makes the cluster when there is none of this name; returns whether it did.
+
+    A creation that does not end well leaves nothing behind: half a cluster would be
+    taken for a whole one at the next time.
 
     Args:
         name: of the cluster.
@@ -63,8 +89,24 @@ def ensure_cluster(name: str, configuration: Path, engine: str) -> bool:
         _kind(["export", "kubeconfig", "--name", name], engine, _ASK_SECONDS)
         return False
     arguments = ["create", "cluster", "--name", name, "--config", str(configuration)]
-    _kind([*arguments, "--wait", "120s"], engine, _CREATE_SECONDS)
+    try:
+        _kind([*arguments, "--wait", "120s"], engine, _CREATE_SECONDS)
+    except BaseException as error:
+        # Somebody else's, who was faster.
+        if _THERE not in str(error):
+            _remove(name, engine, error)
+        raise
     return True
+
+
+def _remove(name: str, engine: str, cause: BaseException) -> None:
+    try:
+        _kind(["delete", "cluster", "--name", name], engine, _DELETE_SECONDS)
+    except SetupError as error:
+        raise SetupError(
+            f"{str(cause) or type(cause).__name__}; what was made of it could not be removed:"
+            f" {error}: run `kind delete cluster --name {name}`"
+        ) from cause
 
 
 def load(name: str, archives: Sequence[Path], engine: str) -> None:
@@ -129,26 +171,41 @@ def _runs_ours(value: Object) -> bool:
 
 
 def _kind(arguments: list[str], engine: str, timeout_seconds: float) -> str:
-    environment: Mapping[str, str] = os.environ
-    if engine != "docker":
-        environment = {**os.environ, "KIND_EXPERIMENTAL_PROVIDER": engine}
     program = shutil.which("kind") or "kind"
+    title = f"`kind {arguments[0]} {arguments[1]}`"
+    # Also for docker: what the environment says may be another.
+    environment = {**os.environ, _PROVIDER: engine}
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [program, *arguments],
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=timeout_seconds,
+            errors="replace",
             env=environment,
         )
     except OSError as error:
         raise SetupError(f"kind cannot be started: {error.strerror}") from error
-    except subprocess.TimeoutExpired as error:
-        raise SetupError(
-            f"`kind {arguments[0]} {arguments[1]}` did not end in {timeout_seconds:g} s"
-        ) from error
-    if done.returncode != 0:
-        said = " ".join(done.stderr.split()[-60:]) or f"exit code {done.returncode}"
-        raise SetupError(f"`kind {arguments[0]} {arguments[1]}` failed: {said}")
-    return done.stdout
+    with process:
+        try:
+            output, errors = process.communicate(timeout=timeout_seconds)
+        except subprocess.TimeoutExpired as error:
+            raise SetupError(f"{title} did not end in {timeout_seconds:g} s") from error
+        finally:
+            # Nothing of it goes on while what it made is removed.
+            _end(process)
+    if process.returncode != 0:
+        said = " ".join(errors.split()[-60:]) or f"exit code {process.returncode}"
+        raise SetupError(f"{title} failed: {said}")
+    return output
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
