@@ -106,7 +106,7 @@ def undeploy(
     if not yes:
         typer.confirm("Remove all of this?", abort=True)
     with clusters.interruptible("paymesh undeploy"), clusters.progress() as told:
-        work.undeploy(cluster, wanted, told, Deadline(timeout), keep_data=keep_data)
+        work.undeploy(cluster, wanted, told, Deadline(timeout))
     from paymesh.kube.home import cluster_paths
 
     home = cluster_paths(default_paths(), cluster.context).home
@@ -114,12 +114,18 @@ def undeploy(
 
 
 def _tell(wanted: Plan, context: str) -> None:
+    """Everything by its name, except for what a namespace takes along and can be made again."""
+    from paymesh.kube.undeploy import few
+
     console.print(f"From context [bold]{context}[/bold] these will be removed:")
-    for name in wanted.namespaces:
-        console.print(f"  namespace {name} with everything in it")
-    for claim in wanted.claims:
-        console.print(f"  [red]data[/red] on volume {claim.namespace}/{claim.name}, for ever")
-    for name, what in wanted.shared.items():
-        console.print(f"  what is ours in namespace {name}, which stays for {', '.join(what[:4])}")
-    count = len(wanted.cluster_wide) + len(wanted.definitions) + len(wanted.elsewhere)
-    console.print(f"  {count} objects outside of these namespaces")
+    for room in wanted.rooms:
+        if not room.stays_for:
+            console.print(f"  namespace {room.name} with everything in it")
+            continue
+        console.print(f"  of namespace {room.name}, which stays for {few(room.stays_for)}:")
+        for place in room.going:
+            console.print(f"    {place.short}")
+    for place in wanted.lost:
+        console.print(f"  [red]data[/red] of {place}, for ever")
+    for place in [*wanted.identities, *wanted.cluster_wide, *wanted.definitions]:
+        console.print(f"  {place}")

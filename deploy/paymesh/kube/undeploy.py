@@ -1,26 +1,32 @@
 """Takes away what deployments made, and nothing else: last what the rest needs to go.
 
 A pod's CSI volume is unmounted by the driver, an identity's finalizer is removed by the
-controller manager; so workloads go first and SPIRE goes last.
+controller manager; so workloads go first and SPIRE goes last. Ours are the mesh's own
+namespaces, what in them has our label, and what belongs to no namespace, has our label
+and was applied by us.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from paymesh.kube import wait
 from paymesh.kube.client import Cluster
+from paymesh.kube.contents import contents, namespaced_kinds
 from paymesh.kube.errors import Conflict, NotFound, Stuck
-from paymesh.kube.objects import NAME, OURS, PART_OF, Key, Object, key, label
+from paymesh.kube.objects import MANAGER, OURS, PART_OF, Key, Object, key, label
 from paymesh.kube.progress import Progress
 from paymesh.kube.wait import Deadline
 from paymesh.mesh import Mesh
 
-_IDENTITIES = "spire.spiffe.io/v1alpha1"
-_CUSTOM = ("ClusterSPIFFEID", "ClusterStaticEntry", "ClusterFederatedTrustDomain")
-_DEFINITION = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+_IDENTITIES = (
+    ("spire.spiffe.io/v1alpha1", "ClusterSPIFFEID"),
+    ("spire.spiffe.io/v1alpha1", "ClusterStaticEntry"),
+    ("spire.spiffe.io/v1alpha1", "ClusterFederatedTrustDomain"),
+)
+_DEFINITIONS = (("apiextensions.k8s.io/v1", "CustomResourceDefinition"),)
 # How long a controller gets to remove its finalizer before we do.
 _FINALIZER_SECONDS = 10.0
 
@@ -32,28 +38,26 @@ _CLUSTER_WIDE = (
     ("rbac.authorization.k8s.io/v1", "ClusterRole"),
     ("storage.k8s.io/v1", "CSIDriver"),
 )
-# In the order in which they go where a namespace has to stay.
-_NAMESPACED = (
-    ("batch/v1", "CronJob"),
-    ("batch/v1", "Job"),
-    ("apps/v1", "Deployment"),
-    ("apps/v1", "StatefulSet"),
-    ("apps/v1", "DaemonSet"),
-    ("v1", "Pod"),
-    ("policy/v1", "PodDisruptionBudget"),
-    ("v1", "Service"),
-    ("networking.k8s.io/v1", "NetworkPolicy"),
-    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
-    ("rbac.authorization.k8s.io/v1", "Role"),
-    ("v1", "ServiceAccount"),
-    ("v1", "ConfigMap"),
-    ("v1", "Secret"),
-    ("v1", "PersistentVolumeClaim"),
-)
+# Gone, with all their pods, before anything that the pods need.
+_RUNNING = frozenset({"CronJob", "Job", "Deployment", "StatefulSet", "DaemonSet", "Pod"})
 _DATA = frozenset({"PersistentVolumeClaim", "Secret"})
-_OF_EVERY_NAMESPACE = frozenset({("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")})
-# Written by SPIRE itself, without our label.
-_OF_SPIRE = frozenset({("ConfigMap", "spire-bundle")})
+
+
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """One of the mesh's namespaces.
+
+    Attributes:
+        name: the namespace's.
+        going: what is ours in it and goes.
+        stays_for: what keeps the namespace; it goes with everything in it when that is nothing.
+        is_spire: whether others need what stands in it.
+    """
+
+    name: str
+    going: list[Key]
+    stays_for: list[str]
+    is_spire: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,31 +65,26 @@ class Plan:
     """What goes and what stays.
 
     Attributes:
-        namespaces: ours, that go with everything in them, in order.
-        shared: ours, that stay because something in them is not: namespace → what that is.
-        claims: volumes whose data is lost.
+        rooms: namespaces in the order in which they go.
+        identities: custom resources of ours, that their controller has to let go of.
+        cluster_wide: other objects without a namespace.
         definitions: custom resource definitions of ours.
-        cluster_wide: objects without a namespace.
-        elsewhere: objects of ours in namespaces that are not.
     """
 
-    namespaces: list[str]
-    shared: dict[str, list[str]]
-    claims: list[Key]
-    definitions: list[Key]
+    rooms: list[Room]
+    identities: list[Key]
     cluster_wide: list[Key]
-    elsewhere: list[Key]
+    definitions: list[Key]
+
+    @property
+    def lost(self) -> list[Key]:
+        """What cannot be made again as it was: volumes and Secrets."""
+        return [place for room in self.rooms for place in room.going if place.kind in _DATA]
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing of ours is there."""
-        return not (
-            self.namespaces
-            or self.shared
-            or self.definitions
-            or self.cluster_wide
-            or self.elsewhere
-        )
+        return not (self.rooms or self.identities or self.cluster_wide or self.definitions)
 
 
 def plan(cluster: Cluster, mesh: Mesh, *, keep_data: bool = False) -> Plan:
@@ -97,75 +96,109 @@ def plan(cluster: Cluster, mesh: Mesh, *, keep_data: bool = False) -> Plan:
         keep_data: the databases' volumes and their Secrets stay.
     """
     names = mesh.kubernetes.namespaces
-    order = [mesh.namespace, names["outside"], names["platform"], *names.values()]
-    found = {n["metadata"]["name"]: n for n in cluster.items("v1", "Namespace", labels=OURS)}
-    ordered = sorted(found, key=lambda n: order.index(n) if n in order else 0)
-    shared = {name: _foreign(cluster, name) for name in ordered}
-    if keep_data and names["platform"] in shared:
-        shared[names["platform"]].append("the databases, as you asked")
-    claims = [
-        key(claim)
-        for name in ordered
-        for claim in cluster.items("v1", "PersistentVolumeClaim", name)
-        if not (keep_data and name == names["platform"])
-    ]
-    elsewhere = [
-        key(value)
-        for api_version, kind in _NAMESPACED
-        for value in cluster.items(api_version, kind, labels=OURS)
-        if value["metadata"]["namespace"] not in found
-        and not value["metadata"].get("ownerReferences")
+    kept = names["platform"] if keep_data else None
+    spire = names["spire_server"], names["spire_system"]
+    kinds = namespaced_kinds(cluster)
+    rooms = [
+        _room(cluster, value, kinds, keep_data=name == kept, is_spire=name in spire)
+        for name in (mesh.namespace, names["outside"], names["platform"], *spire)
+        if (value := cluster.find(Key("v1", "Namespace", "", name))) is not None
     ]
     return Plan(
-        namespaces=[name for name in ordered if not shared[name]],
-        shared={name: what for name, what in shared.items() if what},
-        claims=claims,
-        definitions=[key(value) for value in cluster.items(*_DEFINITION, labels=OURS)],
-        cluster_wide=[
-            key(value)
-            for api_version, kind in _CLUSTER_WIDE
-            for value in cluster.items(api_version, kind, labels=OURS)
-        ],
-        elsewhere=elsewhere,
+        rooms=[room for room in rooms if room.going or not room.stays_for],
+        identities=_applied(cluster, _IDENTITIES),
+        cluster_wide=_applied(cluster, _CLUSTER_WIDE),
+        definitions=_applied(cluster, _DEFINITIONS),
     )
 
 
-def undeploy(
-    cluster: Cluster, wanted: Plan, progress: Progress, deadline: Deadline, *, keep_data: bool
-) -> None:
+def undeploy(cluster: Cluster, wanted: Plan, progress: Progress, deadline: Deadline) -> None:
     """Carries a plan out and waits until all of it is gone; safe to run again.
 
     Raises:
         Stuck: something does not go; names its finalizers.
     """
-    _identities(cluster, progress)
-    for name in [*wanted.namespaces, *wanted.shared]:
-        if name in wanted.shared:
-            _empty(cluster, name, progress, deadline, keep_data=keep_data)
-            what = ", ".join(wanted.shared[name][:4])
-            progress.note(f"namespace {name} stays, because of {what}")
-            continue
-        place = Key("v1", "Namespace", "", name)
-        cluster.delete(place)
-        wait.gone(cluster, [place], progress, deadline)
-        progress.done(f"namespace {name}")
-    for rest in (wanted.elsewhere, wanted.cluster_wide):
-        for place in rest:
-            cluster.delete(place)
-        wait.gone(cluster, rest, progress, deadline)
+    for room in (room for room in wanted.rooms if not room.is_spire):
+        _clear(cluster, room, progress, deadline)
+    # While their controller is there to let go of them.
+    _identities(cluster, wanted.identities, progress)
+    for room in (room for room in wanted.rooms if room.is_spire):
+        _clear(cluster, room, progress, deadline)
+    _remove(cluster, wanted.cluster_wide, progress, deadline)
     _definitions(cluster, wanted.definitions, progress, deadline)
     progress.done("what belongs to no namespace")
 
 
-def _identities(cluster: Cluster, progress: Progress) -> None:
-    """Our custom resources, while their controller is there to let go of them."""
-    ours = [
-        key(value) for kind in _CUSTOM for value in cluster.items(_IDENTITIES, kind, labels=OURS)
+def _room(
+    cluster: Cluster,
+    namespace: Object,
+    kinds: Sequence[tuple[str, str]],
+    *,
+    keep_data: bool,
+    is_spire: bool,
+) -> Room:
+    name = namespace["metadata"]["name"]
+    found = contents(cluster, name, kinds, spire=is_spire)
+    ours = [key(value) for value in found.ours]
+    going = [place for place in ours if not (keep_data and place.kind in _DATA)]
+    stays_for = [str(key(value)) for value in found.foreign]
+    if label(namespace, PART_OF) != MANAGER:
+        stays_for.append("whoever made it: it has no label of ours")
+    if keep_data:
+        stays_for.append("the databases, as you asked")
+    return Room(name, going, stays_for, is_spire)
+
+
+def _applied(cluster: Cluster, kinds: Iterable[tuple[str, str]]) -> list[Key]:
+    """Objects without a namespace that have our label and that we applied: anybody may give
+    an object of his own the same label.
+    """
+    return [
+        key(value)
+        for api_version, kind in kinds
+        for value in cluster.items(api_version, kind, labels=OURS)
+        if any(
+            entry.get("manager") == MANAGER
+            for entry in value["metadata"].get("managedFields") or ()
+        )
     ]
-    for place in ours:
-        cluster.delete(place)
+
+
+def _clear(cluster: Cluster, room: Room, progress: Progress, deadline: Deadline) -> None:
+    """Removes a namespace, or what is ours in it; returns when its pods are gone too."""
+    if not room.stays_for:
+        _remove(cluster, [Key("v1", "Namespace", "", room.name)], progress, deadline)
+        progress.done(f"namespace {room.name}")
+        return
+    running = [place for place in room.going if place.kind in _RUNNING]
+    # In the foreground: a controller is there until the last of its pods is gone.
+    _remove(cluster, running, progress, deadline, propagation="Foreground")
+    _remove(cluster, [p for p in room.going if p.kind not in _RUNNING], progress, deadline)
+    progress.note(f"namespace {room.name} stays, because of {few(room.stays_for)}")
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of many."""
+    rest = len(names) - 4
+    return ", ".join(names[:4]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _remove(
+    cluster: Cluster,
+    places: Sequence[Key],
+    progress: Progress,
+    deadline: Deadline,
+    *,
+    propagation: str = "Background",
+) -> None:
+    for place in places:
+        cluster.delete(place, propagation=propagation)
+    wait.gone(cluster, places, progress, deadline)
+
+
+def _identities(cluster: Cluster, ours: Sequence[Key], progress: Progress) -> None:
     try:
-        wait.gone(cluster, ours, progress, Deadline(_FINALIZER_SECONDS))
+        _remove(cluster, ours, progress, Deadline(_FINALIZER_SECONDS))
     except Stuck:
         # The controller has gone before: nobody else would ever remove its finalizers.
         for place in ours:
@@ -195,41 +228,3 @@ def _definitions(
         cluster.delete(place)
         going.append(place)
     wait.gone(cluster, going, progress, deadline)
-
-
-def _empty(
-    cluster: Cluster, namespace: str, progress: Progress, deadline: Deadline, *, keep_data: bool
-) -> None:
-    """Removes what is ours from a namespace that stays."""
-    going = [
-        key(value)
-        for api_version, kind in _NAMESPACED
-        for value in cluster.items(api_version, kind, namespace)
-        if not (keep_data and kind in _DATA)
-        and (_is_ours(value) or (kind, value["metadata"]["name"]) in _OF_SPIRE)
-        and not value["metadata"].get("ownerReferences")
-    ]
-    for place in going:
-        cluster.delete(place)
-    wait.gone(cluster, going, progress, deadline)
-
-
-def _foreign(cluster: Cluster, namespace: str) -> list[str]:
-    """What somebody else has in one of our namespaces, in words."""
-    return [
-        str(key(value))
-        for api_version, kind in _NAMESPACED
-        for value in cluster.items(api_version, kind, namespace)
-        if not _is_ours(value)
-        and not value["metadata"].get("ownerReferences")
-        and "deletionTimestamp" not in value["metadata"]
-        and (kind, value["metadata"]["name"]) not in _OF_EVERY_NAMESPACE | _OF_SPIRE
-        and value.get("type") != "kubernetes.io/service-account-token"
-    ]
-
-
-def _is_ours(value: Object) -> bool:
-    """Labelled as ours; a StatefulSet's claim has the labels of its selector only."""
-    if label(value, PART_OF):
-        return label(value, PART_OF) == "paymesh"
-    return value["kind"] == "PersistentVolumeClaim" and bool(label(value, NAME))

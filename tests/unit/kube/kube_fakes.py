@@ -18,6 +18,7 @@ class FakeCluster:
         self.managers: dict[Key, str] = {}
         self.calls: list[tuple[str, Key]] = []
         self.stuck: set[Key] = set()
+        self.foreground: set[Key] = set()
         self._serial = 0
         for value in objects:
             self._store(value)
@@ -90,6 +91,8 @@ class FakeCluster:
         """Namespaces take everything in them along."""
         assert propagation in {"Background", "Foreground"}
         self.calls.append(("delete", wanted))
+        if propagation == "Foreground":
+            self.foreground.add(wanted)
         if wanted not in self.objects:
             return False
         if wanted in self.stuck and self.objects[wanted]["metadata"].get("finalizers"):
@@ -109,6 +112,31 @@ class FakeCluster:
         """Of a cluster that is new enough."""
         return 1, 34
 
+    def request(self, method: str, path: str, *, what: str) -> Object:
+        """Discovery, of the kinds that there are objects of, and of some others."""
+        assert (method, bool(what)) == ("GET", True)
+        kinds = {place[:2]: bool(place.namespace) for place in self.objects}
+        if path == "/apis":
+            versions: dict[str, list[Object]] = {}
+            for version in sorted({version for version, _ in kinds} - {"v1"}):
+                group = versions.setdefault(version.partition("/")[0], [])
+                group.append({"groupVersion": version})
+            groups = [{"preferredVersion": v[-1], "versions": v} for v in versions.values()]
+            return {"groups": groups}
+        found = [
+            {
+                "name": f"{kind.lower()}s",
+                "kind": kind,
+                "namespaced": namespaced,
+                "verbs": ["get"] if kind == "PodMetrics" else ["delete", "get", "list"],
+            }
+            for (version, kind), namespaced in kinds.items()
+            if path.partition("/")[2].partition("/")[2] == version
+        ]
+        return {
+            "resources": [*found, *({**item, "name": f"{item['name']}/status"} for item in found)]
+        }
+
     def _store(self, value: Object) -> Object:
         if not value["metadata"].get("name"):
             raise Invalid("it has no name")
@@ -116,6 +144,7 @@ class FakeCluster:
         stored = copy.deepcopy(value)
         stored["metadata"]["resourceVersion"] = str(self._serial)
         place = key(value)
+        stored["metadata"].setdefault("uid", f"uid of {place}")
         if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
             self.objects.pop(place, None)
         else:
