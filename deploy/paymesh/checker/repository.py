@@ -115,5 +115,8 @@ def _kustomization(facts: Facts, data: Any) -> list[Finding]:
     found = Findings(f"envoy/{_KUSTOMIZATION}")
     actual = {at(g, "name"): at(g, "files") for g in items(data, "configMapGenerator")}
     expected = {f"envoy-{name}": [f"envoy.yaml=kubernetes/{name}.yaml"] for name in facts.sidecars}
+    for name in facts.sidecars:
+        if facts.kind(name) == "gateway":
+            expected[f"envoy-{name}"].append(f"tls.yaml=kubernetes/{name}-tls.yaml")
     found.equal("config-maps", actual, expected)
     return found.found

@@ -4,7 +4,8 @@ The filter chains, TLS contexts, routes and limits of `envoy/<workload>.yaml`
 stay as they are; `envoy/kubernetes/<workload>.yaml` differs from it by
 
 - addresses: listeners on every address of the pod, callees and providers by name;
-- files: mounted ones, by absolute path;
+- files: mounted ones, by absolute path; the gateway's certificate through a file of
+  its own (`certificate`), so that a renewed one is served without a restart;
 - health: checks of the app and the policy decision point, and the `probe`
   listener that tells the kubelet of them, because neither has a port to ask.
 """
@@ -22,10 +23,16 @@ ANY_ADDRESS = "0.0.0.0"  # noqa: S104 — a pod's own addresses: NetworkPolicies
 # Paths that the kubelet may ask on the port `probe`.
 LIVE, READY, APP = "/live", "/ready", "/app"
 
+# A Secret's mount: the kubelet renews it by a rename in this directory.
+TLS_DIR = "/etc/paymesh/tls"
+# Beside envoy.yaml: says where the certificate and its key are.
+CERTIFICATE_FILE = "tls.yaml"
+_CERTIFICATE = "public"
+
 # Names in the committed file → where the pod mounts the file.
 FILES = {
-    "tls.crt": "/etc/paymesh/tls/tls.crt",
-    "tls.key": "/etc/paymesh/tls/tls.key",
+    "tls.crt": f"{TLS_DIR}/tls.crt",
+    "tls.key": f"{TLS_DIR}/tls.key",
     "jwks.json": "/etc/paymesh/trust/jwks.json",
     "external-ca.pem": "/etc/paymesh/trust/providers-ca.pem",
     "descriptors.binpb": "/etc/paymesh/descriptors/descriptors.binpb",
@@ -52,6 +59,7 @@ def envoy(config: Block, mesh: Mesh) -> Block:
         ValueError: the configuration names a file that a pod does not mount.
     """
     changed = copy.deepcopy(config)
+    _move_certificate(changed)
     _move_files(changed)
     resources = changed["static_resources"]
     for listener in resources["listeners"]:
@@ -64,6 +72,48 @@ def envoy(config: Block, mesh: Mesh) -> Block:
     local = [name for name in _LOCAL if name in names]
     resources["listeners"].append(_probe(mesh, local))
     return changed
+
+
+def certificate() -> Block:
+    """What Envoy reads as `CERTIFICATE_FILE`: the gateway's certificate, looked at again.
+
+    Envoy takes this from no listener that stands in its file: there a certificate is read once.
+    """
+    return {
+        "resources": [
+            {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+                "name": _CERTIFICATE,
+                "tls_certificate": {
+                    "certificate_chain": {"filename": FILES["tls.crt"]},
+                    "private_key": {"filename": FILES["tls.key"]},
+                    "watched_directory": {"path": TLS_DIR},
+                },
+            }
+        ]
+    }
+
+
+def _move_certificate(value: Any) -> None:
+    if isinstance(value, dict):
+        if value.pop("tls_certificates", None):
+            source = {"path": f"/etc/paymesh/envoy/{CERTIFICATE_FILE}"}
+            value["tls_certificate_sds_secret_configs"] = [
+                {
+                    "name": _CERTIFICATE,
+                    "sds_config": {
+                        "resource_api_version": "V3",
+                        # As for identities: without a certificate the pod does not get ready.
+                        "initial_fetch_timeout": "0s",
+                        "path_config_source": source,
+                    },
+                }
+            ]
+        for child in value.values():
+            _move_certificate(child)
+    elif isinstance(value, list):
+        for child in value:
+            _move_certificate(child)
 
 
 def _move_files(value: Any) -> None:

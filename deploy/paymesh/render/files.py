@@ -123,7 +123,12 @@ def _envoy(mesh: Mesh, grants: Grants, rpcs: tuple[Rpc, ...]) -> dict[Path, byte
         config = envoy_config(mesh, grants, rpcs, workload)
         files[_ENVOY / name] = to_yaml(config)
         files[_ENVOY / _PODS / name] = to_yaml(cluster.envoy(config, mesh))
-        maps.append(_config_map(f"envoy-{workload.name}", f"envoy.yaml={_PODS}/{name}"))
+        keys = [f"envoy.yaml={_PODS}/{name}"]
+        if workload.kind == "gateway":
+            beside = f"{workload.name}-{cluster.CERTIFICATE_FILE}"
+            files[_ENVOY / _PODS / beside] = to_yaml(cluster.certificate())
+            keys.append(f"{cluster.CERTIFICATE_FILE}={_PODS}/{beside}")
+        maps.append(_config_map(f"envoy-{workload.name}", *keys))
     files[_ENVOY / "kustomization.yaml"] = to_yaml(_kustomization(maps))
     return files
 
@@ -140,9 +145,9 @@ def _decision_points(mesh: Mesh) -> dict[Path, bytes]:
     return files
 
 
-def _config_map(name: str, file: str) -> dict[str, Any]:
+def _config_map(name: str, *files: str) -> dict[str, Any]:
     """Its name in the cluster ends in a hash of its contents: a change rolls the pods."""
-    return {"name": name, "files": [file]}
+    return {"name": name, "files": list(files)}
 
 
 def _kustomization(maps: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,9 @@ names of other pods, and that certificates come from files.
 from __future__ import annotations
 
 import http.client
+import shutil
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,14 @@ from paymesh.mesh import Mesh
 from paymesh.render import cluster, readdress
 
 _MOUNTED = {mounted: name for name, mounted in cluster.FILES.items()}
+_MOUNTED[f"/etc/paymesh/envoy/{cluster.CERTIFICATE_FILE}"] = f"./{cluster.CERTIFICATE_FILE}"
+# A Secret is mounted as a directory: see `renew`.
+_TLS = "tls"
+_MOUNTED |= {
+    mounted: mounted.replace(cluster.TLS_DIR, f"./{_TLS}")
+    for mounted in (cluster.TLS_DIR, *_MOUNTED)
+    if mounted.startswith(cluster.TLS_DIR)
+}
 
 
 def of_pod(workload: str) -> dict[str, Any]:
@@ -33,12 +43,38 @@ def prepare_pod(
 ) -> tuple[Path, int]:
     """Fills a workload's runtime directory as a pod's; returns it and the probe's port."""
     home = prepare(run, mesh, workload, authority, svid)
+    mount_certificate(home, authority.server("localhost"))
     config = readdress(of_pod(workload), mesh)
     probe = config["static_resources"]["listeners"][-1]["address"]["socket_address"]
     probe["port_value"] = _free_port()
     text = yaml.safe_dump(with_file_secrets(brought_here(config)))
     (home / "envoy.yaml").write_text(text, encoding="utf-8")
     return home, probe["port_value"]
+
+
+def mount_certificate(home: Path, pair: Pair) -> None:
+    """Mounts a Secret with a certificate, and the file beside envoy.yaml that says where it is."""
+    (home / _TLS).mkdir()
+    renew(home, pair)
+    text = (ROOT / "envoy" / "kubernetes" / "gateway-tls.yaml").read_text(encoding="utf-8")
+    file = yaml.safe_dump(brought_here(yaml.safe_load(text)))
+    (home / cluster.CERTIFICATE_FILE).write_text(file, encoding="utf-8")
+
+
+def renew(home: Path, pair: Pair) -> None:
+    """Changes a mounted Secret as the kubelet does: all of its keys at once, by one rename."""
+    directory = home / _TLS
+    data, old = directory / "..data", list(directory.glob("..2*"))
+    new = directory / f"..2026_{time.monotonic_ns()}"
+    new.mkdir()
+    for name, content in (("tls.crt", pair.certificate), ("tls.key", pair.key)):
+        (new / name).write_bytes(content)
+        if not (directory / name).is_symlink():
+            (directory / name).symlink_to(f"..data/{name}")
+    data.with_name("..data_tmp").symlink_to(new.name)
+    data.with_name("..data_tmp").rename(data)
+    for gone in old:
+        shutil.rmtree(gone)
 
 
 def brought_here(value: Any) -> Any:

@@ -73,12 +73,12 @@ def _secrets(mesh: Mesh, workload: str) -> dict[str, Any]:
 
 
 def with_file_secrets(config: dict[str, Any]) -> dict[str, Any]:
-    """The same configuration with secrets from files beside it."""
+    """The same configuration with SPIRE's secrets from files beside it."""
     changed = copy.deepcopy(config)
 
     def visit(value: Any) -> None:
         if isinstance(value, dict):
-            if "sds_config" in value:
+            if "api_config_source" in value.get("sds_config", {}):
                 file = _SECRET_FILES["/ns/" not in value["name"]]
                 value["sds_config"] = {
                     "resource_api_version": "V3",

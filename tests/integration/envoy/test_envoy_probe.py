@@ -13,7 +13,14 @@ import pytest
 import yaml
 from conftest import free_offset
 from envoy_authority import Authority
-from envoy_pods import brought_here, of_pod, post_admin, prepare_pod, probed
+from envoy_pods import (
+    brought_here,
+    mount_certificate,
+    of_pod,
+    post_admin,
+    prepare_pod,
+    probed,
+)
 from envoy_sidecars import ROOT, prepare, running, validate
 from envoy_stubs import App, served
 
@@ -51,6 +58,7 @@ def test_envoy_accepts_the_pods_file(run: Path, workload: str) -> None:
     """`envoy --mode validate` has nothing to say of it, not even a warning."""
     svid = AUTHORITY.svid(MESH.spiffe_id(workload), f"{workload}.{MESH.trust_domain}")
     home = prepare(run, MESH, workload, AUTHORITY, svid)
+    mount_certificate(home, AUTHORITY.server("localhost"))
     text = yaml.safe_dump(brought_here(of_pod(workload)))
     (home / "pod.yaml").write_text(text, encoding="utf-8")
     assert validate(home, "pod.yaml") == ""

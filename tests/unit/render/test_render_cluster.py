@@ -46,6 +46,8 @@ def _undone(config: Any) -> Any:
     """A pod's configuration without what a pod changes; order included."""
     undone = _with_files(config)
     resources = undone["static_resources"]
+    if config["node"]["id"] == "gateway":
+        _undo_certificate(resources["listeners"][0]["filter_chains"][0])
     assert resources["listeners"].pop()["name"] == "probe"
     for listener in resources["listeners"]:
         if (address := listener["address"].get("socket_address")) is not None:
@@ -53,6 +55,22 @@ def _undone(config: Any) -> Any:
             address["address"] = "127.0.0.1"
     resources["clusters"] = [_undone_cluster(found) for found in resources["clusters"]]
     return undone
+
+
+def _undo_certificate(chain: Any) -> None:
+    """Puts the files back in the place of the secret that names them."""
+    tls = chain["transport_socket"]["typed_config"]["common_tls_context"]
+    (secret,) = tls.pop("tls_certificate_sds_secret_configs")
+    source = {"path": "/etc/paymesh/envoy/tls.yaml"}
+    assert secret.pop("sds_config") == {
+        "resource_api_version": "V3",
+        "initial_fetch_timeout": "0s",
+        "path_config_source": source,
+    }
+    (found,) = _with_files(_read("envoy/kubernetes/gateway-tls.yaml"))["resources"]
+    assert secret == {"name": found["name"]}
+    assert found["tls_certificate"].pop("watched_directory") == {"path": "/etc/paymesh/tls"}
+    tls["tls_certificates"] = [found["tls_certificate"]]
 
 
 def _undone_cluster(found: Any) -> Any:
@@ -83,6 +101,21 @@ def test_pod_differs_by_these_changes_only(workload: str) -> None:
     """With the changes undone it is the committed file again, byte for byte."""
     pod = _read(f"envoy/kubernetes/{workload}.yaml")
     assert to_yaml(_undone(pod)) == (ROOT / "envoy" / f"{workload}.yaml").read_bytes()
+
+
+def test_gateways_pod_has_both_files() -> None:
+    """What the configuration names beside itself is in the ConfigMap, and is mounted with it."""
+    maps = {
+        found["name"]: found for found in _read("envoy/kustomization.yaml")["configMapGenerator"]
+    }
+    assert maps["envoy-gateway"]["files"] == [
+        "envoy.yaml=kubernetes/gateway.yaml",
+        "tls.yaml=kubernetes/gateway-tls.yaml",
+    ]
+    text = (ROOT / "deploy/k8s/base/workloads/gateway.yaml").read_text(encoding="utf-8")
+    (pod,) = [found for found in yaml.safe_load_all(text) if found["kind"] == "Deployment"]
+    volumes = {v["name"]: v for v in pod["spec"]["template"]["spec"]["volumes"]}
+    assert [i["path"] for i in volumes["envoy"]["configMap"]["items"]] == ["envoy.yaml", "tls.yaml"]
 
 
 @pytest.mark.parametrize("workload", SIDECARS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from paymesh.mesh import Mesh, Workload
+from paymesh.render.cluster import CERTIFICATE_FILE
 from paymesh.render.kubernetes import containers
 from paymesh.render.kubernetes.common import KIND_LABEL, NAME_LABEL, Object, labels, metadata
 
@@ -171,10 +172,11 @@ def _volumes(workload: Workload) -> list[Object]:
     spire = {"name": "spire", "csi": {"driver": "csi.spiffe.io", "readOnly": True}}
     if workload.kind == "job":
         return [spire]
+    certificate = [CERTIFICATE_FILE] if workload.kind == "gateway" else []
     shared = [
         {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
         spire,
-        _config("envoy", f"envoy-{workload.name}", "envoy.yaml"),
+        _config("envoy", f"envoy-{workload.name}", "envoy.yaml", *certificate),
         _config("descriptors", "paymesh-descriptors", "descriptors.binpb"),
         {"name": "trust", "configMap": {"name": "paymesh-trust"}},
     ]
@@ -198,8 +200,8 @@ def _volumes(workload: Workload) -> list[Object]:
     ]
 
 
-def _config(volume: str, name: str, key: str) -> Object:
-    items = [{"key": key, "path": key}]
+def _config(volume: str, name: str, *keys: str) -> Object:
+    items = [{"key": key, "path": key} for key in keys]
     return {"name": volume, "configMap": {"name": name, "items": items}}
 
 
