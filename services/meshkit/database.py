@@ -7,15 +7,15 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
+from meshkit import dsn
 from meshkit.config import AppConfig, ConfigError
 from meshkit.context import current_or_none
 from meshkit.errors import MeshError
@@ -87,11 +87,14 @@ async def open_pool(config: AppConfig, *, max_connections: int = MAX_CONNECTIONS
 
     Does not wait for the database: a service starts without it and answers
     UNAVAILABLE until it is there. Close it with `on_stop=[pool.close]`. Raises
-    ConfigError when the service was not told of a database.
+    ConfigError when the service was not told of a database, or of none that can be read.
     """
     if config.dsn is None:
         raise ConfigError("PAYMESH_DSN_FILE is not set.")
-    settings: dict[str, Any] = conninfo_to_dict(config.dsn)
+    try:
+        settings = dsn.settings(config.dsn)
+    except dsn.DsnError as error:
+        raise ConfigError(f"PAYMESH_DSN_FILE: {error}") from None
     settings["options"] = " ".join(
         part
         for part in (
@@ -147,17 +150,17 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
             yield connection
 
 
-def migrate(dsn: str, directory: Path) -> list[str]:
+def migrate(conninfo: str, directory: Path) -> list[str]:
     """Apply `NNNN_*.sql` of the directory in order, each once; return the names applied now.
 
     Each file is one transaction together with its record in schema_migrations;
-    an advisory lock keeps two migrations apart. `dsn` is the owner role's. A
+    an advisory lock keeps two migrations apart. `conninfo` is the owner role's. A
     number twice, a file changed or removed after it was applied: MigrationError.
     """
     files = _migration_files(directory)
     applied_now: list[str] = []
     with psycopg.connect(
-        dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+        conninfo, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
     ) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
         connection.execute(

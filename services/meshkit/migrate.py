@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 
-from meshkit import database
+from meshkit import database, dsn
 
 STANDARD_INPUT = "-"
 _MAX_WAIT_SECONDS = 3600
@@ -40,7 +40,7 @@ def packaged(service: str) -> Path:
     return Path(found.origin).parent / "migrations"
 
 
-def apply(dsn: str, directory: Path, *, wait_seconds: float = 0.0) -> list[str]:
+def apply(conninfo: str, directory: Path, *, wait_seconds: float = 0.0) -> list[str]:
     """Apply migrations as `database.migrate` does; try again while the database is not there.
 
     For at most `wait_seconds`, counted to the start of the last attempt. A database
@@ -51,7 +51,7 @@ def apply(dsn: str, directory: Path, *, wait_seconds: float = 0.0) -> list[str]:
     said = ""
     while True:
         try:
-            return database.migrate(dsn, directory)
+            return database.migrate(conninfo, directory)
         except psycopg.OperationalError as error:
             if time.monotonic() + _PAUSE_SECONDS > deadline:
                 raise
@@ -103,6 +103,10 @@ def _dsn(file: str) -> str:
             text = opened.readline(_MAX_DSN_BYTES)
     if not text.strip():
         raise UsageError(f"{file} does not begin with a connection string.")
+    try:
+        dsn.settings(text.strip())
+    except dsn.DsnError as error:
+        raise UsageError(f"{file} does not begin with a connection string. {error}") from None
     return text.strip()
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from meshkit import dsn
 from paymesh.checks.model import Context, Finding, Section
 
 _TIMEOUT_SECONDS = 5
+_DSN = "remove its file `dsn`, then `paymesh up`"
 _section = Section("database")
 
 # Tables in which a line, once written, stays as it is.
@@ -34,6 +36,12 @@ def check(context: Context) -> Iterator[Finding]:
     databases = [workload.database or "" for workload in owned]
     for workload in owned:
         conninfo = (context.paths.workload(workload.name) / "dsn").read_text("utf-8").strip()
+        try:
+            # Before anything else: what others say of a malformed one quotes it.
+            dsn.settings(conninfo)
+        except dsn.DsnError as error:
+            yield _section.problem(f"{workload.name} can reach its database", str(error), _DSN)
+            continue
         yield _connects(workload.name, conninfo)
         yield _no_more_than_needed(workload.name, conninfo)
         others = [name for name in databases if name != workload.database]

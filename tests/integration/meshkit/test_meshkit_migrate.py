@@ -71,6 +71,24 @@ def test_failure_is_one_line_without_the_password(migrations: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "malformed",
+    [
+        "host=/nowhere password=begins hunter2",
+        "host=/nowhere hunter2=begins",
+        "postgresql://none:begins@hunter2@/none",
+        "postgresql://none:hunter2/begins@nowhere/none",
+        "hunter2",
+    ],
+)
+def test_nothing_of_a_malformed_connection_string_is_said(migrations: Path, malformed: str) -> None:
+    """The library would quote what it takes for an option or a host: a part of the password."""
+    done = _run(str(migrations), "--dsn-file", "-", stdin=malformed)
+    assert done.returncode == 1
+    assert "does not begin with a connection string" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("--dsn-file", "-"), "one of the arguments"),

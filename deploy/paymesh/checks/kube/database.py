@@ -13,18 +13,26 @@ from paymesh.kube import podexec, stuck
 from paymesh.kube.errors import ClusterError
 
 _section = Section("database")
+_FILE = "/etc/paymesh/secrets/dsn"
 
-# Argument: JSON. It never prints a connection string: errors are cut to their first line, which
-# names host, role and database only.
-_PROGRAM = """
+# Argument: JSON. It never prints a connection string: that is read by `meshkit.dsn` first, which
+# quotes nothing of it. What libpq says of a good one names host, role and database.
+PROGRAM = """
 import json, pathlib, sys
 import psycopg
 from psycopg.conninfo import make_conninfo
+from meshkit import dsn
 asked = json.loads(sys.argv[1])
-dsn = pathlib.Path("/etc/paymesh/secrets/dsn").read_text().strip()
-connect = lambda **more: psycopg.connect(
-    make_conninfo(dsn, connect_timeout=5, **more), autocommit=True)
+text = pathlib.Path(asked["file"]).read_text().strip()
 found = {"error": None, "forbidden": [], "entered": [], "tls": None}
+try:
+    dsn.settings(text)
+except dsn.DsnError as e:
+    found["error"] = str(e)
+    print(json.dumps(found))
+    sys.exit(0)
+connect = lambda **more: psycopg.connect(
+    make_conninfo(text, connect_timeout=5, **more), autocommit=True)
 try:
     with connect() as c:
         found["tls"] = bool(c.pgconn.ssl_in_use)
@@ -54,12 +62,13 @@ def check(look: Look) -> Iterator[Finding]:
             continue
         others = [w.database for w in owned if w.database != workload.database]
         asked = {
+            "file": _FILE,
             "sql": database.FORBIDDEN,
             "privileges": database.unwanted(workload.name),
             "others": others,
         }
         try:
-            text = podexec.python(look.cluster, app_of(ready[0]), _PROGRAM, json.dumps(asked))
+            text = podexec.python(look.cluster, app_of(ready[0]), PROGRAM, json.dumps(asked))
             yield from _findings(workload.name, json.loads(text))
         except (ClusterError, ValueError) as error:
             title = f"{workload.name} can reach its database"
