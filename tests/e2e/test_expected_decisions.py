@@ -7,23 +7,21 @@ compared is what the callee does and not what a well-behaved caller asks for.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import grpc
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf import json_format, message_factory
 
 from e2e.world import World
-from paymesh import dial, users
+from paymesh import dial
 from paymesh.calls import refusal
 from paymesh.grants import load_grants
 from paymesh.mesh import load_mesh, repository_root
 from paymesh.policy import coverage
 from policy import table
+from policy.tokens import Metadata, metadata
 
 _TABLE = table.load()
 _MESH = load_mesh(port_offset=0)
@@ -45,28 +43,9 @@ def channels(world: World) -> Iterator[dict[tuple[str, str], grpc.Channel]]:
 
 
 @pytest.fixture(scope="module")
-def tokens(world: World) -> dict[str, list[tuple[str, str]]]:
+def tokens(world: World) -> dict[str, Metadata]:
     """The metadata that makes a call each of the table's users'."""
-    now = int(time.time())
-    forger = ec.generate_private_key(ec.SECP256R1())
-    found: dict[str, list[tuple[str, str]]] = {}
-    for name, user in _TABLE.users.items():
-        if user is None:
-            found[name] = []
-            continue
-        claims: dict[str, Any] = {
-            "iss": world.mesh.users.issuer,
-            "aud": world.mesh.users.audience,
-            "iat": now - 100,
-            "exp": now - 30 if user.get("expired") else now + 600,
-            **{claim: user[claim] for claim in ("sub", "tenant", "roles")},
-        }
-        token = users.sign(world.paths, claims)
-        if user.get("forged"):
-            kid = jwt.get_unverified_header(token)["kid"]
-            token = jwt.encode(claims, forger, algorithm="ES256", headers={"kid": kid})
-        found[name] = [("authorization", f"Bearer {token}")]
-    return found
+    return metadata(world.mesh, world.paths, _TABLE)
 
 
 def _message(world: World, rpc: str, body: Any) -> list[bytes]:
@@ -98,7 +77,7 @@ def _decided(
 def test_the_running_mesh_decides_as_the_table_says(
     world: World,
     channels: dict[tuple[str, str], grpc.Channel],
-    tokens: dict[str, list[tuple[str, str]]],
+    tokens: dict[str, Metadata],
     caller: str,
     callee: str,
 ) -> None:

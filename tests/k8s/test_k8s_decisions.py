@@ -7,19 +7,14 @@ so that what is compared is what the callee does.
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from k8s.world import Cluster, answer
-from paymesh import users
 from paymesh.grants import load_grants
 from paymesh.mesh import load_mesh, repository_root
 from paymesh.policy import coverage
 from policy import table
+from policy.tokens import Metadata, metadata
 
 _TABLE = table.load()
 _MESH = load_mesh(port_offset=0)
@@ -29,28 +24,9 @@ _FEWEST_CASES = 10
 
 
 @pytest.fixture(scope="module")
-def tokens(cluster: Cluster) -> dict[str, list[tuple[str, str]]]:
+def tokens(cluster: Cluster) -> dict[str, Metadata]:
     """The metadata that makes a call each of the table's users'."""
-    now = int(time.time())
-    forger = ec.generate_private_key(ec.SECP256R1())
-    found: dict[str, list[tuple[str, str]]] = {}
-    for name, user in _TABLE.users.items():
-        if user is None:
-            found[name] = []
-            continue
-        claims: dict[str, Any] = {
-            "iss": cluster.mesh.users.issuer,
-            "aud": cluster.mesh.users.audience,
-            "iat": now - 100,
-            "exp": now - 30 if user.get("expired") else now + 600,
-            **{claim: user[claim] for claim in ("sub", "tenant", "roles")},
-        }
-        token = users.sign(cluster.paths, claims)
-        if user.get("forged"):
-            kid = jwt.get_unverified_header(token)["kid"]
-            token = jwt.encode(claims, forger, algorithm="ES256", headers={"kid": kid})
-        found[name] = [("authorization", f"Bearer {token}")]
-    return found
+    return metadata(cluster.mesh, cluster.paths, _TABLE)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +34,7 @@ def tokens(cluster: Cluster) -> dict[str, list[tuple[str, str]]]:
     [(caller, callee) for callee, callers in _EDGES.items() for caller in sorted(callers)],
 )
 def test_every_edge_in_the_cluster_decides_as_the_table_says(
-    cluster: Cluster, tokens: dict[str, list[tuple[str, str]]], caller: str, callee: str
+    cluster: Cluster, tokens: dict[str, Metadata], caller: str, callee: str
 ) -> None:
     """Every RPC, message and user of an edge gets what the hand-written table expects."""
     cases = [case for case in _TABLE.cases([caller], _RPCS) if _is_of(case, caller, callee)]
