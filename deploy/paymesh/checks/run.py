@@ -1,4 +1,4 @@
-"""Runs the sections in the order in which one depends on the other."""
+"""The sections, in the order in which one depends on the other."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from paymesh.checks import (
     identities,
     policy,
     processes,
+    sections,
     sockets,
     spire,
 )
-from paymesh.checks.model import Context, Finding, Section
+from paymesh.checks.model import Context, Finding
 
 SECTIONS: dict[str, Callable[[Context], Iterator[Finding]]] = {
     "binaries": binaries.check,
@@ -31,13 +32,5 @@ SECTIONS: dict[str, Callable[[Context], Iterator[Finding]]] = {
 
 
 def run(context: Context) -> Iterator[Finding]:
-    """Every finding of every section. A section that breaks is a finding itself."""
-    for name, check in SECTIONS.items():
-        try:
-            yield from check(context)
-        except Exception as error:  # noqa: BLE001 — whatever it is, the other sections go on
-            yield Section(name).problem(
-                "can be checked",
-                f"{type(error).__name__}: {error}",
-                "run `paymesh up`, then `paymesh check` again",
-            )
+    """Every finding of every section."""
+    return sections.run(SECTIONS, context, "run `paymesh up`, then `paymesh check` again")

@@ -55,37 +55,21 @@ def to_workload(cluster: Cluster, namespace: str, name: str, port: int) -> Itera
         ClusterError: no pod is ready.
     """
     ready_pods(cluster, namespace, name)
-    with _listening(
-        cluster,
-        namespace,
-        lambda: random.choice(ready_pods(cluster, namespace, name)),  # noqa: S311 — balancing
-        port,
-    ) as local:
+
+    def connect() -> socket.socket:
+        pod = random.choice(ready_pods(cluster, namespace, name))  # noqa: S311 — balancing
+        return open_stream(cluster, namespace, pod, port)
+
+    with _listening(connect) as local:
         yield local
 
 
 @contextlib.contextmanager
-def to_pod(cluster: Cluster, namespace: str, pod: str, port: int) -> Iterator[int]:
-    """A loopback port that leads to one pod.
-
-    Yields:
-        Its number.
-    """
-    with _listening(cluster, namespace, lambda: pod, port) as local:
-        yield local
-
-
-@contextlib.contextmanager
-def _listening(
-    cluster: Cluster, namespace: str, choose: Callable[[], str], port: int
-) -> Iterator[int]:
+def _listening(connect: Callable[[], socket.socket]) -> Iterator[int]:
     with socket.create_server((_LOOPBACK, 0), backlog=_BACKLOG) as listener:
         listener.settimeout(_ACCEPT_SECONDS)
         stopped = threading.Event()
         connections: list[_Connection] = []
-
-        def connect() -> socket.socket:
-            return open_stream(cluster, namespace, choose(), port)
 
         def accept() -> None:
             while not stopped.is_set():
@@ -95,9 +79,7 @@ def _listening(
                     continue
                 except OSError:
                     return
-                connection = _Connection(
-                    local, lambda: open_stream(cluster, namespace, choose(), port)
-                )
+                connection = _Connection(local, connect)
                 connections.append(connection)
                 connection.start()
 

@@ -1,9 +1,10 @@
-"""Runs the sections in the order in which one depends on the other."""
+"""The sections, in the order in which one depends on the other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from paymesh.checks import sections
 from paymesh.checks.kube import (
     admission,
     cluster,
@@ -18,7 +19,7 @@ from paymesh.checks.kube import (
     spire,
 )
 from paymesh.checks.kube.model import Look
-from paymesh.checks.model import Finding, Section
+from paymesh.checks.model import Finding
 from paymesh.kube.errors import Unreachable
 
 SECTIONS: dict[str, Callable[[Look], Iterator[Finding]]] = {
@@ -37,17 +38,10 @@ SECTIONS: dict[str, Callable[[Look], Iterator[Finding]]] = {
 
 
 def run(look: Look) -> Iterator[Finding]:
-    """Every finding of every section. A section that breaks is a finding itself."""
-    for name, check in SECTIONS.items():
-        try:
-            yield from check(look)
-        except Unreachable as error:
-            yield Section(name).problem(
-                "can be checked", str(error), "bring the cluster up, or name another --context"
-            )
-        except Exception as error:  # noqa: BLE001 — whatever it is, the other sections go on
-            yield Section(name).problem(
-                "can be checked",
-                f"{type(error).__name__}: {error}",
-                "run `paymesh deploy`, then `paymesh check --kube` again",
-            )
+    """Every finding of every section."""
+    return sections.run(
+        SECTIONS,
+        look,
+        "run `paymesh deploy`, then `paymesh check --kube` again",
+        {Unreachable: "bring the cluster up, or name another --context"},
+    )

@@ -9,7 +9,7 @@ from paymesh.checks.model import Finding, Section
 from paymesh.kube.objects import Object, key
 
 _KIND = ("spire.spiffe.io/v1alpha1", "ClusterSPIFFEID")
-_FAILURES = ("namespacesIgnored", "podEntryRenderFailures", "entryFailures", "entriesMasked")
+_FAILURES = ("podEntryRenderFailures", "entryFailures", "entriesMasked")
 _section = Section("spire")
 
 
@@ -36,7 +36,7 @@ def check(look: Look) -> Iterator[Finding]:
 def _entries(value: Object) -> Finding:
     name = f"{value['metadata']['name']} gives identities without a failure"
     stats = (value.get("status") or {}).get("stats") or {}
-    failed = [f"{stats[field]} {field}" for field in _FAILURES[1:] if stats.get(field)]
+    failed = [f"{stats[field]} {field}" for field in _FAILURES if stats.get(field)]
     return _section.expect(name, ", ".join(failed) or None, describe(key(value)))
 
 
