@@ -19,12 +19,13 @@ _WAITING = {
     "CreateContainerError": "the container cannot be made",
     "RunContainerError": "the container cannot be started",
 }
+_UNSCHEDULABLE = "Unschedulable"
 _REFUSED = frozenset({"FailedCreate", "ReplicaSetCreateError"})
 
 
 @dataclasses.dataclass(frozen=True)
 class Trouble:
-    """One pod, or controller without pods, that will not come up by waiting.
+    """One pod, or controller without pods, that will hardly come up by waiting.
 
     Attributes:
         subject: as in "pod paymesh/ledger-6d9f-x1".
@@ -48,9 +49,14 @@ class Trouble:
         """The same trouble seen again compares equal by this."""
         return self.subject, self.container, self.reason
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether something else is likely to mend it: a node is added, a pod makes room."""
+        return self.reason == _UNSCHEDULABLE
+
 
 def of_pod(pod: Object) -> Trouble | None:
-    """What is definitely wrong with a pod; None when it may still come up."""
+    """What is wrong with a pod, so that it does not come up by itself; None when it may."""
     metadata, status = pod["metadata"], pod.get("status") or {}
     subject = f"pod {metadata['namespace']}/{metadata['name']}"
     place = metadata["namespace"], metadata["name"]
@@ -58,10 +64,10 @@ def of_pod(pod: Object) -> Trouble | None:
         if (
             condition["type"] == "PodScheduled"
             and condition["status"] == "False"
-            and condition.get("reason") == "Unschedulable"
+            and condition.get("reason") == _UNSCHEDULABLE
         ):
             return Trouble(
-                subject, *place, None, "Unschedulable", condition.get("message", "no node fits")
+                subject, *place, None, _UNSCHEDULABLE, condition.get("message", "no node fits")
             )
     for container in container_statuses(pod):
         waiting = (container.get("state") or {}).get("waiting") or {}

@@ -10,6 +10,7 @@ from paymesh.kube.client import Cluster
 from paymesh.kube.errors import Stuck
 from paymesh.kube.objects import Key, Object, key
 from paymesh.kube.progress import Progress
+from paymesh.kube.stuck import Trouble
 
 _POLL_SECONDS = 0.5
 # A Secret that comes a moment later, a bundle server that starts meanwhile: these pass.
@@ -47,9 +48,11 @@ def rollouts(cluster: Cluster, keys: Sequence[Key], progress: Progress, deadline
         left = [wanted for wanted in left if states[wanted]]
         if not left:
             return
-        progress.waiting(", ".join(f"{wanted.name}: {states[wanted]}" for wanted in left))
         controllers = [value for wanted, value in found if wanted in left]
-        _raise_for_lasting(cluster, controllers, seen)
+        said = [f"{wanted.name}: {states[wanted]}" for wanted in left]
+        passing = _raise_for_lasting(cluster, controllers, seen)
+        said += [f"{trouble.subject}: {diagnosis.line(trouble.explanation)}" for trouble in passing]
+        progress.waiting(", ".join(said))
         for controller in controllers:
             _replace_broken(cluster, controller)
         if deadline.is_over:
@@ -141,20 +144,28 @@ def _raise_for_lasting(
     cluster: Cluster,
     controllers: list[Object],
     seen: dict[tuple[str, str | None, str], float],
-) -> None:
-    """Raises for what is wrong and has been for a while; forgets what has passed."""
+) -> list[Trouble]:
+    """Raises for what is wrong and has been for a while; forgets what has passed.
+
+    Returns:
+        What is waited for however long it takes: a node that has room.
+    """
     now = time.monotonic()
-    current = set()
+    current, waited_for = set(), []
     for controller in controllers:
         if controller["kind"] == "Job" and _has(controller, "Failed"):
             raise Stuck(diagnosis.failed_job(cluster, controller))
         for trouble in diagnosis.troubles(cluster, controller):
+            if trouble.may_pass:
+                waited_for.append(trouble)
+                continue
             current.add(trouble.identity)
             since = seen.setdefault(trouble.identity, now)
             if now - since >= _GRACE_SECONDS:
                 raise Stuck(diagnosis.described(cluster, trouble))
     for identity in set(seen) - current:
         del seen[identity]
+    return waited_for
 
 
 def _retry_refused(cluster: Cluster, wanted: Key) -> None:

@@ -82,6 +82,36 @@ def test_a_lasting_failure_ends_the_wait_early(monkeypatch: pytest.MonkeyPatch) 
     assert "app of paymesh/ledger-1 before says why" in text
 
 
+def test_a_pod_without_a_node_is_waited_for_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node may be added meanwhile: it is said all the time, and raised with its event when
+    the time is over, not before.
+    """
+    monkeypatch.setattr(wait, "_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(wait, "_POLL_SECONDS", 0.0)
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/1 nodes are available",
+    }
+    pod = _crashing()
+    pod["status"] = {"conditions": [condition]}
+    event = made("Event", "e", reason="FailedScheduling", message="insufficient cpu")
+    value = _controller("Deployment", {}, replicas=1)
+    said = Said()
+    owner = {"ownerReferences": [{"name": "ledger-1"}]}
+    pod["metadata"] |= owner
+    cluster = FakeCluster(value, pod, event, made("ReplicaSet", "ledger-1"))
+    with pytest.raises(Stuck) as raised:
+        wait.rollouts(cluster, [key(value)], said, Deadline(0.05))
+    text = str(raised.value)
+    assert text.startswith("after 0.05 s these are not there yet: Deployment paymesh/ledger")
+    assert "pod paymesh/ledger-1: Unschedulable: 0/1 nodes are available" in text
+    assert "last event: FailedScheduling: insufficient cpu" in text
+    assert len(said.lines) > 1
+    assert all("pod paymesh/ledger-1: 0/1 nodes are available" in line for line in said.lines)
+
+
 def test_a_passing_failure_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is still within its grace is reported only when the time is over."""
     monkeypatch.setattr(wait, "_POLL_SECONDS", 0.0)
