@@ -6,6 +6,7 @@
     secrets/pki/    bundle.key, and the authorities edge, platform, providers (0600, 0700)
     issuer/         key.pem, jwks.json
     edge/ca.pem     what end users' clients trust
+    cluster-uid     which cluster all of this is for
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from paymesh.runtime.files import ensure_directory, write_file
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 _DIGITS = 12
+_UID = "cluster-uid"
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -90,6 +92,41 @@ def ensure_home(paths: Paths, context: str) -> Home:
         providers=pki.ensure_authority(keys, "providers"),
         jwks=issuer.ensure_issuer(own),
     )
+
+
+def require_cluster(paths: Paths, context: str, uid: str) -> None:
+    """Refuses a context that names another cluster than it did when its keys were made: a
+    name can be given again, in another kubeconfig or to a new cluster.
+
+    Args:
+        paths: of the machine.
+        context: of the kubeconfig.
+        uid: of namespace kube-system, which nothing but a new cluster changes.
+
+    Raises:
+        ConfigError: it is another one.
+    """
+    own = cluster_paths(paths, context)
+    try:
+        known = (own.home / _UID).read_text("ascii").strip()
+    except FileNotFoundError:
+        return
+    if known != uid:
+        raise ConfigError(
+            f"context {context!r} now names another cluster than the one that the keys in"
+            f" {own.home} were made for. If that one is gone, rename or remove this directory;"
+            " if not, give one of the two another context (`kubectl config rename-context`)"
+        )
+
+
+def remember_cluster(home: Home, uid: str) -> None:
+    """Writes down which cluster a home is for."""
+    write_file(home.paths.home / _UID, f"{uid}\n", 0o644)
+
+
+def forget_cluster(paths: Paths, context: str) -> None:
+    """For who knows that the cluster is gone and another has its name; the keys stay."""
+    (cluster_paths(paths, context).home / _UID).unlink(missing_ok=True)
 
 
 def require_ours(home: Home, trust: Object | None, context: str) -> None:

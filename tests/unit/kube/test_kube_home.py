@@ -5,10 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kube_fakes import made
+from kube_fakes import FakeCluster, Said, made
 
 from paymesh.errors import ConfigError
-from paymesh.kube.home import cluster_paths, directory_name, ensure_home, is_there, require_ours
+from paymesh.kube import site as sites
+from paymesh.kube.errors import Forbidden
+from paymesh.kube.home import (
+    cluster_paths,
+    directory_name,
+    ensure_home,
+    forget_cluster,
+    is_there,
+    require_ours,
+)
+from paymesh.kube.objects import Key, Object
+from paymesh.mesh import load_mesh
 from paymesh.paths import Paths
 
 
@@ -89,3 +100,62 @@ def test_the_home_is_laid_out_as_on_one_machine(paths: Paths) -> None:
     ensure_home(paths, "one")
     assert (own.issuer / "key.pem").is_file()
     assert (own.home / "edge" / "ca.pem").is_file()
+
+
+def _open(
+    monkeypatch: pytest.MonkeyPatch, paths: Paths, cluster: FakeCluster, said: Said | None = None
+) -> sites.Site:
+    monkeypatch.setattr(sites, "connect", lambda _: cluster)
+    return sites.open_site(None, load_mesh(port_offset=0), paths, paths.home, said or Said())
+
+
+def _cluster(uid: str) -> FakeCluster:
+    return FakeCluster(made("Namespace", "kube-system", "", metadata={"uid": uid}))
+
+
+def test_keys_belong_to_a_cluster_not_to_a_contexts_name(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same name for another cluster is stopped, with what to do, until its keys are out
+    of the way or it is known that the other one is gone.
+    """
+    trust = _open(monkeypatch, paths, _cluster("one")).home.trust
+    assert _open(monkeypatch, paths, _cluster("one")).home.trust == trust
+    own = cluster_paths(paths, "fake").home
+    with pytest.raises(ConfigError, match=r"'fake' now names another cluster.*rename") as raised:
+        _open(monkeypatch, paths, _cluster("two"))
+    assert str(own) in str(raised.value)
+    own.rename(own.with_name("before"))
+    other = _open(monkeypatch, paths, _cluster("two")).home.trust
+    assert other["bundle-key.pem"] != trust["bundle-key.pem"]
+    forget_cluster(paths, "fake")
+    assert _open(monkeypatch, paths, _cluster("three")).home.trust == other
+    with pytest.raises(ConfigError, match="another cluster"):
+        _open(monkeypatch, paths, _cluster("two"))
+
+
+def test_nothing_is_made_for_a_cluster_that_is_refused(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a missing key."""
+    _open(monkeypatch, paths, _cluster("one"))
+    key = cluster_paths(paths, "fake").secrets / "pki" / "bundle.key"
+    key.unlink()
+    with pytest.raises(ConfigError, match="another cluster"):
+        _open(monkeypatch, paths, _cluster("two"))
+    assert not key.exists()
+
+
+def test_who_may_not_see_which_cluster_it_is_is_told(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user who may only push policies still can; nothing is remembered."""
+
+    class Closed(FakeCluster):
+        def get(self, wanted: Key) -> Object:
+            raise Forbidden(f"get {wanted}")
+
+    said = Said()
+    _open(monkeypatch, paths, Closed(), said)
+    assert any("kube-system" in note for note in said.notes)
+    _open(monkeypatch, paths, _cluster("one"))
