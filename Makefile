@@ -64,14 +64,15 @@ images: setup ## Build the container images
 
 # Of every target below: the kubeconfig's current context unless KUBECONTEXT names one.
 KUBECONTEXT ?=
-OVERLAY ?= kind
+# The overlay that the cluster has, or kind, unless OVERLAY names one.
+OVERLAY ?=
 CONTEXT := $(if $(KUBECONTEXT),--context "$(KUBECONTEXT)")
 
 kind-up: setup ## Make a kind cluster, load images, deploy, check
 	@$(PAYMESH) kind-up
 
-deploy: setup ## Deploy to a cluster: KUBECONTEXT=..., OVERLAY=kind
-	@$(PAYMESH) deploy $(CONTEXT) --overlay "$(OVERLAY)"
+deploy: setup ## Deploy to a cluster: KUBECONTEXT=..., OVERLAY=production
+	@$(PAYMESH) deploy $(CONTEXT) $(if $(OVERLAY),--overlay "$(OVERLAY)")
 
 undeploy: $(STAMP) ## Remove from a cluster all that deployments made there; asks
 	@$(PAYMESH) undeploy $(CONTEXT)

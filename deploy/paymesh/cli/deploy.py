@@ -26,8 +26,16 @@ def deploy(
     *,
     context: clusters.Context = None,
     overlay: Annotated[
-        str, typer.Option(help="`kind`, `production`, or a directory with a kustomization.")
-    ] = "kind",
+        str | None,
+        typer.Option(
+            help="`kind`, `production`, or a directory with a kustomization; when left out, what"
+            " the cluster has, and `kind` before the first deployment."
+        ),
+    ] = None,
+    change_overlay: Annotated[
+        bool,
+        typer.Option("--change-overlay", help="Replace the cluster's overlay by another one."),
+    ] = False,
     timeout: clusters.Timeout = 300.0,
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Set back what others have changed by hand.")
@@ -43,6 +51,7 @@ def deploy(
     bring_up(
         context,
         overlay,
+        change_overlay=change_overlay,
         timeout_seconds=timeout,
         take_over=take_over,
         quiet=output is Format.JSON,
@@ -51,9 +60,10 @@ def deploy(
 
 def bring_up(
     context: str | None,
-    overlay: str,
+    overlay: str | None,
     *,
     timeout_seconds: float,
+    change_overlay: bool = False,
     take_over: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -63,14 +73,15 @@ def bring_up(
         PaymeshError: it did not come up; says what is stuck and why.
     """
     from paymesh import binaries
-    from paymesh.kube.deploy import Deployment, overlay_directory
+    from paymesh.kube.deploy import Deployment, overlay_for
 
     with clusters.interruptible("paymesh deploy"), clusters.progress(quiet=quiet) as told:
         told.waiting("the cluster to answer")
         site = clusters.site(context, told)
+        directory = overlay_for(site, overlay, change=change_overlay)
         pdp = binaries.built(site.paths, binaries.PDP)
         run = Deployment(site, pdp, timeout_seconds=timeout_seconds, take_over=take_over)
-        done = run.run(overlay_directory(site.root, overlay))
+        done = run.run(directory)
     if quiet:
         print_json({"context": site.cluster.context, **dataclasses.asdict(done)})
         return

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
+from paymesh.errors import ConfigError
 from paymesh.kube import administrator, apply, keep, kustomize, narrow, push, wait
 from paymesh.kube.client import Cluster
 from paymesh.kube.decisions import DecisionPoints
 from paymesh.kube.errors import ClusterError, Conflict, Forbidden, Invalid
 from paymesh.kube.objects import Key, Object, decoded, key
 from paymesh.kube.site import Site
-from paymesh.kube.stages import Stage, in_stages
+from paymesh.kube.stages import Stage, in_stages, is_admission
+from paymesh.kube.strangers import refuse_strangers
 from paymesh.kube.wait import Deadline
 
 # Native sidecars are on by default since 1.29, ValidatingAdmissionPolicy is v1 since 1.30.
-OLDEST = (1, 30)
+_OLDEST = ((1, 30), "sidecars and admission policies")
+# A kubelet that shows its pods to who may not run commands in them: KEP-2862, beta in 1.33.
+_OLDEST_WITH_SPIRE = ((1, 33), "the SPIRE agent's right to see pods, and no more of them")
+_FIRST_OVERLAY = "kind"
 _RETRY_SECONDS = 1.0
 _FOLLOW_SECONDS = 30.0
 _WAITED_FOR = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job"})
@@ -38,17 +44,55 @@ def overlay_directory(root: Path, overlay: str) -> Path:
     return known if "/" not in overlay and known.is_dir() else Path(overlay)
 
 
-def require_version(cluster: Cluster) -> None:
-    """Refuses a cluster that is too old.
+def overlay_for(site: Site, wanted: str | None, *, change: bool = False) -> Path:
+    """The overlay of a next deployment.
+
+    Args:
+        site: where.
+        wanted: by name or directory; when left out, the one that the cluster has, and `kind`
+            before the first.
+        change: whether it may be another one than the cluster has.
+
+    Raises:
+        ConfigError: it is another one, or what the cluster has is not in this checkout.
+    """
+    known = _recorded(site)
+    if wanted is None:
+        found = overlay_directory(site.root, _FIRST_OVERLAY) if not known else site.root / known
+        if not found.is_dir():
+            raise ConfigError(
+                f"context {site.cluster.context!r} has overlay {known}, which is not there:"
+                " name one with --overlay, and add --change-overlay"
+            )
+        return found
+    overlay = overlay_directory(site.root, wanted)
+    if known and not change and _name(site, overlay) != known:
+        raise ConfigError(
+            f"context {site.cluster.context!r} has overlay {_short(known)!r}, not"
+            f" {_short(_name(site, overlay))!r}: leave --overlay out to keep it, or add"
+            " --change-overlay to replace it"
+        )
+    return overlay
+
+
+def oldest(built: Iterable[Object]) -> tuple[tuple[int, int], str]:
+    """The Kubernetes that a build needs, major and minor, and what for."""
+    agent = ("DaemonSet", "spire-agent")
+    has_agent = any((value["kind"], value["metadata"]["name"]) == agent for value in built)
+    return _OLDEST_WITH_SPIRE if has_agent else _OLDEST
+
+
+def require_version(cluster: Cluster, built: Iterable[Object]) -> None:
+    """Refuses a cluster that is too old for a build.
 
     Raises:
         ClusterError: it is.
     """
-    found = cluster.version()
-    if found < OLDEST:
+    found, (needed, reason) = cluster.version(), oldest(built)
+    if found < needed:
         raise ClusterError(
             f"the cluster of context {cluster.context!r} is Kubernetes {found[0]}.{found[1]};"
-            f" {OLDEST[0]}.{OLDEST[1]} or later is needed for sidecars and admission policies"
+            f" {needed[0]}.{needed[1]} or later is needed for {reason}"
         )
 
 
@@ -87,11 +131,12 @@ class Deployment:
             PaymeshError: what could not be done, and why.
         """
         site, started = self._site, time.monotonic()
-        require_version(site.cluster)
         site.progress.waiting(f"kustomize to build {overlay}")
         built = narrowed(site.cluster, kustomize.build(overlay))
+        require_version(site.cluster, built)
+        refuse_strangers(site.cluster, built)
         revision = ""
-        for stage, objects in in_stages(built).items():
+        for stage, objects in in_stages(built, _standing(site.cluster, built)).items():
             if stage is Stage.SPIRE_SERVER:
                 site.progress.waiting("the cluster to take Secrets")
                 self._contents = keep.keep(site, built)
@@ -100,8 +145,11 @@ class Deployment:
                 revision, _ = push.publish(site, self._pdp)
                 site.progress.done(f"policy {revision}")
             self._stage(stage, objects)
+            if stage is Stage.NAMESPACES:
+                # So that what goes on after an interruption is the same overlay.
+                _record(site, overlay, is_done=False)
         pruned = apply.prune(site.cluster, built, site.namespaces)
-        _record(site, overlay)
+        _record(site, overlay, is_done=True)
         for removed in pruned:
             site.progress.note(f"removed {removed}, which this build has no longer")
         with DecisionPoints.of(site.cluster, site.mesh) as points:
@@ -174,18 +222,45 @@ def record_key(site: Site) -> Key:
 
 def deployed_overlay(site: Site) -> str | None:
     """The overlay of the last deployment that came to its end; None before the first."""
+    return _record_of(site).get("overlay")
+
+
+def _recorded(site: Site) -> str | None:
+    """The overlay of the last deployment, also of one that was interrupted."""
+    found = _record_of(site)
+    return found.get("begun") or found.get("overlay")
+
+
+def _record_of(site: Site) -> dict[str, str]:
     found = site.cluster.find(record_key(site))
-    return decoded(found).get("overlay", b"").decode() or None if found else None
+    return {name: data.decode() for name, data in decoded(found).items()} if found else {}
 
 
-def _record(site: Site, overlay: Path) -> None:
-    wanted = record_key(site)
-    inside = overlay.resolve().is_relative_to(site.root.resolve())
-    name = overlay.resolve().relative_to(site.root.resolve()) if inside else overlay.resolve()
+def _standing(cluster: Cluster, built: Iterable[Object]) -> frozenset[Key]:
+    """The admission policies and bindings of a build that the cluster has."""
+    places = [key(value) for value in built if is_admission(value)]
+    return frozenset(place for place in places if cluster.find(place) is not None)
+
+
+def _name(site: Site, overlay: Path) -> str:
+    """As it is recorded: within the checkout if it is there."""
+    found, root = overlay.resolve(), site.root.resolve()
+    return (found.relative_to(root) if found.is_relative_to(root) else found).as_posix()
+
+
+def _short(name: str) -> str:
+    """As the user names it."""
+    return name.removeprefix("deploy/k8s/overlays/")
+
+
+def _record(site: Site, overlay: Path, *, is_done: bool) -> None:
+    wanted, name = record_key(site), _name(site, overlay)
+    before = deployed_overlay(site)
+    begun = {"begun": name, **({"overlay": before} if before else {})}
     value = {
         "apiVersion": wanted.api_version,
         "kind": wanted.kind,
         "metadata": keep.metadata(wanted.namespace, wanted.name),
-        "data": {"overlay": name.as_posix()},
+        "data": {"overlay": name} if is_done else begun,
     }
     site.cluster.apply(value, force=True)

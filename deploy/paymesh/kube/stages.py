@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
-from paymesh.kube.objects import COMPONENT, Object, label
+from paymesh.kube.objects import COMPONENT, Key, Object, key, label
 
 
 class Stage(enum.IntEnum):
@@ -46,6 +46,7 @@ _TITLES = {
 }
 
 _CONTROLLERS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"})
+_ADMISSION = frozenset({"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"})
 _IDENTITY_GROUP = "spire.spiffe.io/"
 
 # Within a stage: what others refer to comes first.
@@ -87,11 +88,27 @@ def _controller_stage(kind: str, component: str, name: str) -> Stage:
     return Stage.OUTSIDE if component == "outside" else Stage.WORKLOADS
 
 
-def in_stages(objects: Iterable[Object]) -> dict[Stage, list[Object]]:
-    """Every stage in order, empty ones too, with its objects in the order of `apply`."""
+def is_admission(value: Object) -> bool:
+    """Whether it says which pods may start."""
+    return value["kind"] in _ADMISSION
+
+
+def in_stages(
+    objects: Iterable[Object], standing: Container[Key] = frozenset()
+) -> dict[Stage, list[Object]]:
+    """Every stage in order, empty ones too, with its objects in the order of `apply`.
+
+    Args:
+        objects: of a build.
+        standing: admission policies and bindings that the cluster has already. They change
+            together with the workloads that they allow: a pod of the templates before that
+            has to be made again meanwhile would be refused by the new ones. On a first
+            deployment they are there before any pod.
+    """
     found: dict[Stage, list[Object]] = {stage: [] for stage in Stage}
     for value in objects:
-        found[stage_of(value)].append(value)
+        is_late = is_admission(value) and key(value) in standing
+        found[Stage.WORKLOADS if is_late else stage_of(value)].append(value)
     return {stage: sorted(values, key=_order) for stage, values in found.items()}
 
 

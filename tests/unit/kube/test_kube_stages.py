@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from kube_fakes import made
 
+from paymesh.kube.objects import key
 from paymesh.kube.stages import Stage, in_stages, stage_of
 
 _COMPONENT = "app.kubernetes.io/component"
@@ -55,3 +56,15 @@ def test_what_guards_comes_before_what_runs() -> None:
     )
     kinds = [value["kind"] for value in guards[Stage.GUARDS]]
     assert kinds == ["ServiceAccount", "NetworkPolicy", "Service"]
+
+
+@pytest.mark.parametrize("kind", ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"])
+def test_a_changed_admission_policy_comes_with_the_pods_that_it_allows(kind: str) -> None:
+    """Just before them; on a first deployment it is there before any pod."""
+    policy, workload = made(kind, "pods", ""), made("CronJob", "statements")
+    first = in_stages([workload, policy])
+    assert first[Stage.GUARDS] == [policy]
+    assert first[Stage.WORKLOADS] == [workload]
+    again = in_stages([workload, policy], {key(policy), key(workload)})
+    assert again[Stage.GUARDS] == []
+    assert again[Stage.WORKLOADS] == [policy, workload]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from paymesh.checks.kube.model import DEPLOY, Look, describe
 from paymesh.checks.model import Finding, Section
-from paymesh.kube.deploy import OLDEST
+from paymesh.kube.deploy import oldest
 from paymesh.kube.objects import Object, key, label
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
@@ -15,11 +15,11 @@ _section = Section("cluster")
 
 def check(look: Look) -> Iterator[Finding]:
     """Yields version, nodes and each namespace."""
-    found = look.cluster.version()
+    found, (needed, reason) = look.cluster.version(), oldest(look.built)
     yield _section.expect(
         f"Kubernetes {found[0]}.{found[1]} in context {look.cluster.context}",
-        None if found >= OLDEST else "it lacks sidecars or admission policies",
-        f"upgrade it to {OLDEST[0]}.{OLDEST[1]} or later",
+        None if found >= needed else f"it lacks {reason}",
+        f"upgrade it to {needed[0]}.{needed[1]} or later",
     )
     for node in look.cluster.items("v1", "Node"):
         yield _node(node)
