@@ -21,6 +21,7 @@ _PROBES = {
     "buildah": ("info",),
 }
 _PROBE_SECONDS = 30
+MISSING = "it is missing"
 _LAST_LINES = 30
 # docker hands these to the steps of a build and keeps them out of the image's history ("Predefined
 # ARGs", Dockerfile reference); the other engines pass them on by themselves.
@@ -107,13 +108,11 @@ def find_engine(name: str | None = None) -> Engine:
     """
     found = []
     for candidate in (name,) if name else ENGINES:
-        program = shutil.which(candidate)
-        if not program:
-            continue
-        complaint = _complaint(candidate, program)
+        complaint = why_not(candidate)
         if complaint is None:
-            return Engine(candidate, Path(program))
-        found.append(f"{candidate}: {complaint}")
+            return Engine(candidate, Path(shutil.which(candidate) or candidate))
+        if complaint != MISSING:
+            found.append(f"{candidate}: {complaint}")
     if found:
         raise SetupError(
             f"no container engine works ({'; '.join(found)}):"
@@ -125,8 +124,11 @@ def find_engine(name: str | None = None) -> Engine:
     )
 
 
-def _complaint(name: str, program: str) -> str | None:
-    """Why the engine does not work; None when it does."""
+def why_not(name: str) -> str | None:
+    """Why one of ENGINES does not work; None when it does, MISSING when it is not on PATH."""
+    program = shutil.which(name)
+    if not program:
+        return MISSING
     try:
         done = subprocess.run(
             [program, *_PROBES[name]],

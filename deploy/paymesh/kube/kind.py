@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paymesh.errors import SetupError
-from paymesh.images.engine import find_engine
+from paymesh.images.engine import why_not
 from paymesh.kube import wait
 from paymesh.kube.deploy import record_key
 from paymesh.kube.objects import Object, containers, decoded, key, pod_template
@@ -60,13 +60,13 @@ def require_tools(preferred: str | None = None) -> str:
     asked = os.environ.get(_PROVIDER) or preferred
     complaints = []
     for name in (asked,) if asked in NODE_ENGINES else NODE_ENGINES:
-        try:
-            return find_engine(name).name
-        except SetupError as error:
-            complaints.append(str(error))
+        complaint = why_not(name)
+        if complaint is None:
+            return name
+        complaints.append(f"{name}: {complaint}")
     raise SetupError(
-        f"kind's nodes run in {' or '.join(NODE_ENGINES)}, and none works, whatever builds the"
-        f" images: {'; '.join(complaints)}; install and start one, or {_ELSEWHERE}"
+        f"kind's nodes run in {' or '.join(NODE_ENGINES)}, whatever builds the images, and none"
+        f" works ({'; '.join(complaints)}): install and start one, or {_ELSEWHERE}"
     )
 
 

@@ -155,6 +155,7 @@ def test_with_buildah_alone_nothing_is_built(programs: _Programs) -> None:
     assert done.exit_code != 0
     assert isinstance(done.exception, SetupError)
     assert "nodes run in docker or podman" in str(done.exception)
+    assert "(docker: it is missing; podman: it is missing)" in str(done.exception)
     assert programs.asked == []
 
 
