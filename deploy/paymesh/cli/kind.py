@@ -13,6 +13,7 @@ from paymesh.cli.images import EngineName, PythonImage, build_images
 from paymesh.cli.output import Format, console
 from paymesh.grants import load_grants
 from paymesh.mesh import repository_root
+from paymesh.paths import default_paths
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +42,7 @@ def kind_up(
     """
     from paymesh.checks import kube
     from paymesh.images import find_engine
-    from paymesh.kube import kind
+    from paymesh.kube import home, kind
 
     nodes = kind.require_tools(engine)
     found = find_engine(engine)
@@ -54,6 +55,9 @@ def kind_up(
             told.waiting(f"kind's cluster {name}")
             configuration = repository_root() / "deploy" / "kind" / "cluster.yaml"
             made = kind.ensure_cluster(name, configuration, nodes)
+            if made:
+                # Nothing had its name any more, so that the cluster before it is gone.
+                home.forget_cluster(default_paths(), kind.context_of(name))
             told.done(f"kind cluster {name}{'' if made else ', which was there'}")
             told.waiting("the cluster to take the images")
             kind.load(name, archives, nodes)

@@ -12,18 +12,20 @@ import typer
 from kube_fakes import FakeCluster, Said, made
 from typer.testing import CliRunner
 
+from paymesh import images
 from paymesh.checks.kube import cluster as cluster_checks
 from paymesh.cli import clusters
 from paymesh.cli import deploy as command
+from paymesh.cli import kind as kind_command
 from paymesh.errors import ConfigError
-from paymesh.kube import deploy, kustomize, undeploy
+from paymesh.kube import deploy, kind, kustomize, undeploy
 from paymesh.kube.errors import ClusterError
-from paymesh.kube.home import ensure_home
+from paymesh.kube.home import ensure_home, remember_cluster, require_cluster
 from paymesh.kube.objects import Object, decoded, key
 from paymesh.kube.site import Site
 from paymesh.kube.strangers import refuse_strangers
 from paymesh.mesh import load_mesh, repository_root
-from paymesh.paths import Paths
+from paymesh.paths import Paths, default_paths
 
 _FOREIGN = {"labels": {}}
 _ROOT = repository_root()
@@ -210,6 +212,38 @@ def test_the_command_passes_on_what_it_was_told(
     done = CliRunner().invoke(app, ["deploy", *arguments])
     assert isinstance(done.exception, ConfigError)
     assert asked == [(overlay, change)]
+
+
+@pytest.mark.parametrize("made_now", [True, False])
+def test_a_cluster_that_kind_makes_anew_gets_the_keys_of_its_name(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    made_now: bool,  # noqa: FBT001
+) -> None:
+    """The one that had the name is gone: nobody has to move its keys. One that was there
+    already is held to be the same.
+    """
+    monkeypatch.setenv("PAYMESH_HOME", str(tmp_path / "home"))
+    home = ensure_home(default_paths(), "kind-paymesh")
+    remember_cluster(home, "before")
+
+    def stops(*_: object) -> None:
+        raise ConfigError("far enough")
+
+    for name, result in (("require_tools", "docker"), ("ensure_cluster", made_now)):
+        monkeypatch.setattr(kind, name, lambda *_, result=result: result)
+    monkeypatch.setattr(images, "find_engine", lambda *_: None)
+    monkeypatch.setattr("paymesh.cli.kind.build_images", lambda *_: [])
+    monkeypatch.setattr(kind, "load", stops)
+    app = typer.Typer()
+    kind_command.register(app)
+    done = CliRunner().invoke(app, [])
+    assert str(done.exception) == "far enough"
+    if made_now:
+        require_cluster(default_paths(), "kind-paymesh", "now")
+    else:
+        with pytest.raises(ConfigError, match="another cluster"):
+            require_cluster(default_paths(), "kind-paymesh", "now")
 
 
 def test_make_names_an_overlay_only_when_told() -> None:
