@@ -12,6 +12,7 @@ import pytest
 import yaml
 from repo_mutation import Mutation
 from repo_mutations_doors import DOORS, TLS
+from repo_mutations_pods import PODS
 from repo_mutations_ways import OUTSIDE, POLICY, PUBLIC
 
 from paymesh import checker
@@ -45,6 +46,21 @@ def test_broken_property_is_named(committed: Repository, mutation: Mutation) -> 
     assert {f.file for f in found} == {f"envoy/{mutation.file}.yaml"}
 
 
+@pytest.mark.parametrize("mutation", [*_MUTATIONS, *PODS], ids=lambda m: "+".join(m.properties))
+def test_broken_property_of_a_pod_is_named(committed: Repository, mutation: Mutation) -> None:
+    """What holds on one machine must hold in a pod; what a pod has more must hold too."""
+    broken = copy.deepcopy(committed)
+    mutation.apply(broken.pods[mutation.file])
+    found = checker.findings(broken)
+    assert {f.property for f in found} == mutation.properties
+    assert {f.file for f in found} == {f"envoy/kubernetes/{mutation.file}.yaml"}
+
+
+def _both(*workloads: str) -> set[str]:
+    """The files of the workloads, and those of their pods."""
+    return {f"envoy/{where}{name}.yaml" for name in workloads for where in ("", "kubernetes/")}
+
+
 def _grant(repository: Repository, caller: str, rpc: str) -> None:
     repository.facts.grants.append({"id": "new", "caller": caller, "rpc": rpc})
 
@@ -61,6 +77,26 @@ _OTHERS: list[tuple[str, set[str], set[str], Callable[[Repository], object]]] = 
         {"envoy"},
         {"one-file-for-each-sidecar"},
         lambda r: r.envoy.update(old={}),
+    ),
+    (
+        "a pod's file is missing",
+        {"envoy/kubernetes"},
+        {"one-file-for-each-sidecar"},
+        lambda r: r.pods.pop("ledger"),
+    ),
+    (
+        "a certificate that nobody looks at again",
+        {"envoy/kubernetes/gateway.yaml"},
+        {"certificate-renewed"},
+        lambda r: r.certificate["resources"][0]["tls_certificate"].pop("watched_directory"),
+    ),
+    (
+        "another certificate",
+        {"envoy/kubernetes/gateway.yaml"},
+        {"certificate-renewed"},
+        lambda r: r.certificate["resources"][0]["tls_certificate"].update(
+            private_key={"filename": "/etc/paymesh/trust/tls.key"}
+        ),
     ),
     (
         "no config map",
@@ -118,13 +154,13 @@ _OTHERS: list[tuple[str, set[str], set[str], Callable[[Repository], object]]] = 
     ),
     (
         "a new grant on a new edge",
-        {"envoy/ledger.yaml", "envoy/bank-link.yaml"},
+        _both("ledger", "bank-link"),
         {"callers-allow-list", "clusters-match-grants", "outbound-matches-grants"},
         lambda r: _grant(r, "bank-link", "/paymesh.ledger.v1.LedgerService/GetBalance"),
     ),
     (
         "a new grant for end users",
-        {"envoy/gateway.yaml"},
+        _both("gateway"),
         {"public-matches-grants"},
         lambda r: _grant(r, "gateway", "/paymesh.ledger.v1.LedgerService/PostTransfer"),
     ),
@@ -163,7 +199,7 @@ def test_every_property_has_been_broken(
 
     monkeypatch.setattr(Findings, "expect", recorded)
     checker.findings(committed)
-    broken = {p for m in _MUTATIONS for p in m.properties}
+    broken = {p for m in (*_MUTATIONS, *PODS) for p in m.properties}
     broken |= {p for o in _OTHERS for p in o[2]}
     assert asserted == broken
 

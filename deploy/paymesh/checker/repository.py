@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from paymesh.checker import doors, gateway, inbound, outside
+from paymesh.checker import doors, gateway, inbound, outside, pods
 from paymesh.checker.entries import check_entries
 from paymesh.checker.facts import Facts, read_facts, read_yaml
 from paymesh.checker.finding import Finding, Findings
@@ -21,6 +21,9 @@ class Repository:
 
     facts: Facts
     envoy: dict[str, Config]
+    # The same for pods, and what is beside the gateway's.
+    pods: dict[str, Config]
+    certificate: Config
     kustomization: Any
     entries: Any
 
@@ -34,10 +37,15 @@ def read(root: Path) -> Repository:
     """Parses the checkout at `root`; a file that is missing is an empty one."""
     files = {path.name: path for path in sorted((root / "envoy").glob("*.yaml"))}
     kustomization = files.pop(_KUSTOMIZATION, None)
+    in_pods = {
+        path.stem: read_yaml(path) or {} for path in (root / "envoy" / "kubernetes").glob("*.yaml")
+    }
     entries = root / "spire" / "entries.json"
     return Repository(
         facts=read_facts(root),
         envoy={path.stem: read_yaml(path) or {} for path in files.values()},
+        certificate=in_pods.pop("gateway-tls", {}),
+        pods=in_pods,
         kustomization=read_yaml(kustomization) if kustomization else {},
         entries=read_yaml(entries) if entries.is_file() else {},
     )
@@ -47,25 +55,30 @@ def findings(repository: Repository) -> list[Finding]:
     """What does not hold, sorted by file and property."""
     facts = repository.facts
     found: list[Finding] = []
-    files = Findings("envoy")
-    files.equal(
-        "one-file-for-each-sidecar",
-        set(repository.envoy),
-        set(facts.sidecars),
-        "run `paymesh render`, which also removes files of workloads that are gone",
-    )
-    found += files.found
+    for directory, present in (("envoy", repository.envoy), ("envoy/kubernetes", repository.pods)):
+        files = Findings(directory)
+        files.equal(
+            "one-file-for-each-sidecar",
+            set(present),
+            set(facts.sidecars),
+            "run `paymesh render`, which also removes files of workloads that are gone",
+        )
+        found += files.found
     for workload in facts.sidecars:
         if workload in repository.envoy:
-            found += _envoy(facts, workload, repository.envoy[workload])
+            file = Findings(f"envoy/{workload}.yaml")
+            found += _envoy(file, facts, workload, repository.envoy[workload])
+        if workload in repository.pods:
+            file, config = Findings(f"envoy/kubernetes/{workload}.yaml"), repository.pods[workload]
+            config = pods.as_here(file, facts, workload, config, repository.certificate)
+            found += _envoy(file, facts, workload, config)
     found += _kustomization(facts, repository.kustomization)
     entries = Findings("spire/entries.json")
     check_entries(entries, facts, repository.entries)
     return sorted({*found, *entries.found})
 
 
-def _envoy(facts: Facts, workload: str, config: Config) -> list[Finding]:
-    found = Findings(f"envoy/{workload}.yaml")
+def _envoy(found: Findings, facts: Facts, workload: str, config: Config) -> list[Finding]:
     doors.check_admin(found, config)
     found.expect(
         items(config, "overload_manager", "resource_monitors")
