@@ -23,17 +23,40 @@ def _kinds(cluster: Cluster) -> list[str]:
     return [kind for kind in found if not kind.startswith("events")]
 
 
-@pytest.mark.timeout(600)
-def test_undeploy_leaves_nothing_and_can_be_run_twice(cluster: Cluster) -> None:
-    """After `undeploy` no object of any kind that the cluster knows is left of the mesh,
-    neither by its label nor in its namespaces.
+def _undeploy(cluster: Cluster) -> str:
+    done = cluster.paymesh("undeploy", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _namespaces(cluster: Cluster) -> set[str]:
+    return {found["metadata"]["name"] for found in cluster.objects("namespaces")}
+
+
+@pytest.mark.timeout(900)
+def test_undeploy_leaves_what_is_others_and_nothing_else(cluster: Cluster) -> None:
+    """First with work of others, in one of our namespaces and under our label elsewhere, which
+    both stay; then, when that is gone, no object of any kind that the cluster knows is left of
+    the mesh, neither by its label nor in its namespaces. It can be run again.
     """
+    own = {_MESH.namespace, *_MESH.kubernetes.namespaces.values()}
+    quota = ("quota", "theirs", "-n", _MESH.namespace)
+    dashboard = ("configmap", "paymesh-dashboard", "-n", "default")
+    cluster.kubectl("create", *quota, "--hard=count/ingresses.networking.k8s.io=5")
+    cluster.kubectl("create", *dashboard)
+    try:
+        cluster.kubectl("label", *dashboard, _LABEL)
+        assert "ResourceQuota paymesh/theirs" in _undeploy(cluster)
+        assert own & _namespaces(cluster) == {_MESH.namespace}
+        assert cluster.objects("pods,secrets,services", "-n", _MESH.namespace) == []
+        cluster.kubectl("get", *quota)
+        cluster.kubectl("get", *dashboard)
+    finally:
+        for theirs in (quota, dashboard):
+            cluster.kubectl("delete", *theirs)
     for _ in range(2):
-        done = cluster.paymesh("undeploy", "--yes")
-        assert done.returncode == 0, done.stdout + done.stderr
-    namespaces = {_MESH.namespace, *_MESH.kubernetes.namespaces.values()}
-    there = {found["metadata"]["name"] for found in cluster.objects("namespaces")}
-    assert not namespaces & there
+        _undeploy(cluster)
+    assert not own & _namespaces(cluster)
     left = []
     for kind in _kinds(cluster):
         shown = json.loads(cluster.kubectl("get", kind, "-A", "-l", _LABEL, "-o", "json"))
