@@ -6,8 +6,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import repo_config as part
 from repo_config import Config
+
+from paymesh.checker.finding import Findings
 
 LEDGER, PAYMENTS, GATEWAY = "ledger", "payments", "gateway"
 ANOTHER_ID = "spiffe://paymesh.internal/ns/paymesh/sa/bank-link"
@@ -90,3 +93,18 @@ def token_issuer(config: Config) -> Config:
 def transcoder(config: Config) -> Config:
     """The filter that turns JSON into gRPC."""
     return part.http_filter(config, "public", "grpc_json_transcoder")
+
+
+def recorded_properties(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The names of what the checker asserts from now on, whether it holds or not."""
+    asserted: set[str] = set()
+    expect = Findings.expect
+
+    def recorded(
+        self: Findings, holds: object, property_: str, problem: str, mend: str = ""
+    ) -> None:
+        asserted.add(property_)
+        expect(self, holds, property_, problem, mend)
+
+    monkeypatch.setattr(Findings, "expect", recorded)
+    return asserted

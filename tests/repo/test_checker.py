@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
-from repo_mutation import Mutation
+from repo_mutation import Mutation, recorded_properties
 from repo_mutations_doors import DOORS, TLS
 from repo_mutations_pods import PODS
 from repo_mutations_ways import OUTSIDE, POLICY, PUBLIC
 
 from paymesh import checker
 from paymesh.checker import Repository
-from paymesh.checker.finding import Findings
 from paymesh.mesh import repository_root
 
 ROOT = repository_root()
@@ -188,16 +187,7 @@ def test_every_property_has_been_broken(
     committed: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No property that the checker asserts goes without a test that breaks it."""
-    asserted = set()
-    expect = Findings.expect
-
-    def recorded(
-        self: Findings, holds: object, property_: str, problem: str, mend: str = ""
-    ) -> None:
-        asserted.add(property_)
-        expect(self, holds, property_, problem, mend)
-
-    monkeypatch.setattr(Findings, "expect", recorded)
+    asserted = recorded_properties(monkeypatch)
     checker.findings(committed)
     broken = {p for m in (*_MUTATIONS, *PODS) for p in m.properties}
     broken |= {p for o in _OTHERS for p in o[2]}

@@ -10,10 +10,10 @@ from repo_kubernetes import COMBINATIONS, ROOT, Built, built, copy_sources
 from repo_kubernetes_parts import Mutation
 from repo_kubernetes_pods import PODS, RESTRICTED, SHAPES, WORKLOADS
 from repo_kubernetes_ways import ADMISSION, IDENTITIES, NETWORK
+from repo_mutation import recorded_properties
 
 from paymesh.checker import kubernetes
 from paymesh.checker.facts import Facts, read_facts
-from paymesh.checker.finding import Findings
 
 _MUTATIONS = [*SHAPES, *RESTRICTED, *PODS, *WORKLOADS, *NETWORK, *ADMISSION, *IDENTITIES]
 
@@ -67,16 +67,7 @@ def test_every_property_has_been_broken(
     facts: Facts, kind: Built, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No property that the checker asserts goes without a test that breaks it."""
-    asserted = set()
-    expect = Findings.expect
-
-    def recorded(
-        self: Findings, holds: object, property_: str, problem: str, mend: str = ""
-    ) -> None:
-        asserted.add(property_)
-        expect(self, holds, property_, problem, mend)
-
-    monkeypatch.setattr(Findings, "expect", recorded)
+    asserted = recorded_properties(monkeypatch)
     _properties(facts, kind)
     assert asserted == {name for mutation in _MUTATIONS for name in mutation.properties}
 

@@ -11,15 +11,10 @@ import yaml
 
 from paymesh.grants import Grants, load_grants
 from paymesh.mesh import Mesh, load_mesh
-from paymesh.render import (
-    cluster,
-    kubernetes,
-    kubernetes_postgres,
-    kubernetes_spire,
-    pdp,
-    spire,
-)
+from paymesh.render import cluster, kubernetes, pdp, spire
 from paymesh.render.envoy import envoy_config
+from paymesh.render.kubernetes import postgres as kubernetes_postgres
+from paymesh.render.kubernetes import spire as kubernetes_spire
 from paymesh.render.rpcs import Rpc, rpcs_of
 
 HEADER = (

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from paymesh.mesh import Mesh, load_mesh, repository_root
-from paymesh.render import kubernetes_postgres as rendered
+from paymesh.render.kubernetes import postgres as rendered
 from paymesh.runtime import postgres_settings
 
 ROOT = repository_root()

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from paymesh.mesh import Mesh, load_mesh, repository_root
-from paymesh.render import kubernetes_spire
+from paymesh.render.kubernetes import spire as kubernetes_spire
 from paymesh.render.kubernetes.identities import CLASS_NAME, identities
 
 COMPONENT = repository_root() / "deploy/k8s/components/spire"

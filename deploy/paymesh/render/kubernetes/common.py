@@ -27,6 +27,24 @@ SERVICES_IMAGE = "paymesh.internal/services:0.1.0"
 PDP_IMAGE = "paymesh.internal/pdp:0.1.0"
 ENVOY_IMAGE = "docker.io/envoyproxy/envoy:v1.40.0"
 
+# Of every container: Pod Security `restricted`, and nothing to write to but volumes.
+SECURITY_CONTEXT: Object = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+def pod_security_context(uid: int) -> Object:
+    """Of a pod whose containers are one user, in no other group."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": uid,
+        "runAsGroup": uid,
+        "fsGroup": uid,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
 
 def labels(name: str, component: str, **more: str) -> dict[str, str]:
     """The labels of an object that belongs to `name`."""

@@ -17,6 +17,7 @@ from paymesh.render.envoy import ENVOY_ARGS
 from paymesh.render.kubernetes.common import (
     ENVOY_IMAGE,
     PDP_IMAGE,
+    SECURITY_CONTEXT,
     SERVICES_IMAGE,
     Object,
 )
@@ -41,12 +42,6 @@ _RESOURCES = {
     "envoy": (30, 64, 256),
     "pdp": (20, 48, 192),
     "idle": (5, 24, 128),
-}
-
-SECURITY_CONTEXT: Object = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
 }
 
 

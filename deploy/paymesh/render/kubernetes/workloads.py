@@ -5,7 +5,14 @@ from __future__ import annotations
 from paymesh.mesh import Mesh, Workload
 from paymesh.render.cluster import CERTIFICATE_FILE
 from paymesh.render.kubernetes import containers
-from paymesh.render.kubernetes.common import KIND_LABEL, NAME_LABEL, Object, labels, metadata
+from paymesh.render.kubernetes.common import (
+    KIND_LABEL,
+    NAME_LABEL,
+    Object,
+    labels,
+    metadata,
+    pod_security_context,
+)
 
 GATEWAY_PORT = 443
 PUBLIC = "public"
@@ -148,20 +155,13 @@ def _cron_job(mesh: Mesh, workload: Workload) -> Object:
 
 
 def _pod(mesh: Mesh, workload: Workload) -> Object:
-    # One uid for all containers, as on one machine, because the sockets are the owner's only.
-    uid = mesh.uid(workload.name)
     sidecars = containers.init_containers(mesh, workload)
     return {
         "serviceAccountName": workload.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": uid,
-            "runAsGroup": uid,
-            "fsGroup": uid,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        # One uid for all containers, as on one machine: the sockets are the owner's only.
+        "securityContext": pod_security_context(mesh.uid(workload.name)),
         **({"initContainers": sidecars} if sidecars else {}),
         "containers": [containers.app(mesh, workload)],
         "volumes": _volumes(workload),

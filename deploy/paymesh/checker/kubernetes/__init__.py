@@ -7,13 +7,13 @@ from pathlib import Path
 
 from paymesh.checker.facts import Facts
 from paymesh.checker.finding import Finding, Findings
-from paymesh.checker.kubernetes_admission import check_admission
-from paymesh.checker.kubernetes_build import Build, Object
-from paymesh.checker.kubernetes_identities import check_identities
-from paymesh.checker.kubernetes_network import check_network
-from paymesh.checker.kubernetes_pods import check_pods
-from paymesh.checker.kubernetes_schema import check_schema
-from paymesh.checker.kubernetes_workloads import check_workloads
+from paymesh.checker.kubernetes.admission import check_admission
+from paymesh.checker.kubernetes.build import Build, Object
+from paymesh.checker.kubernetes.identities import check_identities
+from paymesh.checker.kubernetes.network import check_network
+from paymesh.checker.kubernetes.pods import check_pods
+from paymesh.checker.kubernetes.schema import check_schema
+from paymesh.checker.kubernetes.workloads import check_workloads
 
 __all__ = ["Build", "components", "findings"]
 

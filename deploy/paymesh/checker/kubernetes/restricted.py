@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from paymesh.checker.kubernetes_build import Object, Pod
+from paymesh.checker.kubernetes.build import Object, Pod
 from paymesh.checker.walk import at, items
 
 _VOLUMES = {

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from paymesh.checker.finding import Findings
-from paymesh.checker.kubernetes_build import Build, Object, Pod, describe
+from paymesh.checker.kubernetes.build import Build, Object, Pod, describe
 from paymesh.checker.walk import at, items
 
 _NAMESPACE = "kubernetes.io/metadata.name"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from paymesh.checker.finding import Findings
-from paymesh.checker.kubernetes_build import NAME, Build, Object, Pod
+from paymesh.checker.kubernetes.build import NAME, Build, Object, Pod
 from paymesh.checker.walk import at, items
 
 _CONTROLLERS = {"gateway": "Deployment", "service": "Deployment", "job": "CronJob"}

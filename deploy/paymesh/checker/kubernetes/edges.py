@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paymesh.checker.kubernetes_build import Build
+from paymesh.checker.kubernetes.build import Build
 
 # From, to, protocol, port.
 Edge = tuple[str, str, str, int]

@@ -192,13 +192,7 @@ def _job(mesh: Mesh, name: str, uid: int, container: Object, volumes: list[Objec
                     "restartPolicy": "OnFailure",
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
-                    "securityContext": {
-                        "runAsNonRoot": True,
-                        "runAsUser": uid,
-                        "runAsGroup": uid,
-                        "fsGroup": uid,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
+                    "securityContext": common.pod_security_context(uid),
                     "containers": [{**container, **_confined()}],
                     "volumes": volumes,
                 },
@@ -214,11 +208,7 @@ def _confined() -> Object:
             "requests": {"cpu": "25m", "memory": "64Mi"},
             "limits": {"memory": "256Mi"},
         },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": common.SECURITY_CONTEXT,
     }
 
 

@@ -11,8 +11,8 @@ import dataclasses
 from typing import Any
 
 from paymesh.checker.finding import Findings
-from paymesh.checker.kubernetes_build import NAME, Build, Object, describe
-from paymesh.checker.kubernetes_edges import Address, Edge, expected_addresses, expected_edges
+from paymesh.checker.kubernetes.build import NAME, Build, Object, describe
+from paymesh.checker.kubernetes.edges import Address, Edge, expected_addresses, expected_edges
 from paymesh.checker.walk import at, items
 
 _NAMESPACE = "kubernetes.io/metadata.name"
@@ -55,7 +55,7 @@ def check_network(found: Findings, build: Build) -> None:
         addresses == wanted_addresses,
         "addresses-listed",
         _difference(addresses, wanted_addresses),
-        "a way to addresses is listed, with its ports, in paymesh.checker.kubernetes_edges",
+        "a way to addresses is listed, with its ports, in paymesh.checker.kubernetes.edges",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from paymesh.checker.finding import Findings
-from paymesh.checker.kubernetes_build import NAME, Build, Object
+from paymesh.checker.kubernetes.build import NAME, Build, Object
 from paymesh.checker.walk import at, items
 
 _NAMESPACE = "kubernetes.io/metadata.name"

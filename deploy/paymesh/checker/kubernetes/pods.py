@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from paymesh.checker import kubernetes_restricted as restricted
 from paymesh.checker.finding import Findings
-from paymesh.checker.kubernetes_build import COMPONENT, NAME, PART, Build, Object, Pod, describe
+from paymesh.checker.kubernetes import restricted
+from paymesh.checker.kubernetes.build import COMPONENT, NAME, PART, Build, Object, Pod, describe
 from paymesh.checker.walk import at, blocks, items
 
 _LEVEL = "pod-security.kubernetes.io/enforce"

@@ -14,7 +14,7 @@ from typing import Any
 from kubernetes import client
 
 from paymesh.checker.finding import Findings
-from paymesh.checker.kubernetes_build import Build, describe
+from paymesh.checker.kubernetes.build import Build, describe
 from paymesh.checker.walk import at
 
 _MODELS = {
