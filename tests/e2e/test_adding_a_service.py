@@ -22,6 +22,22 @@ _BLOCK = re.compile(
 )
 _CALL = '{"base_currency_code": "EUR", "quote_currency_code": "USD"}'
 
+_MANIFESTS = """
+from pathlib import Path
+import yaml
+from paymesh.checker import kubernetes
+from paymesh.checker.facts import read_facts
+from paymesh.kube.kustomize import build
+root = Path.cwd()
+overlay = root / "deploy/k8s/overlays/kind"
+listed = kubernetes.components(yaml.safe_load((overlay / "kustomization.yaml").read_text()))
+objects = build(overlay)
+found = kubernetes.findings("kind", read_facts(root), listed, objects)
+print(*found, sep="\\n")
+names = {value["metadata"]["name"] for value in objects if value["kind"] == "Deployment"}
+raise SystemExit(bool(found) or "rates" not in names)
+"""
+
 
 @pytest.fixture(scope="module")
 def copy() -> Iterator[Path]:
@@ -81,12 +97,16 @@ def _python(root: Path, *arguments: str, **more: str) -> subprocess.CompletedPro
 
 @pytest.mark.timeout(300)
 def test_the_recipe_makes_a_service_that_only_its_callers_reach(copy: Path) -> None:
-    """Rendered, checked and brought up, the service answers its granted caller and nobody else."""
+    """Rendered, checked and brought up, the service answers its granted caller and nobody
+    else; its manifests hold what all others do.
+    """
     rendered = _paymesh(copy, "render")
     assert rendered.returncode == 0, rendered.stderr
     for module in ("paymesh.policy.coverage", "paymesh.checker"):
         done = _python(copy, "-m", module)
         assert done.returncode == 0, (module, done.stdout, done.stderr)
+    manifests = _python(copy, "-c", _MANIFESTS)
+    assert manifests.returncode == 0, manifests.stdout + manifests.stderr
     home = Path(tempfile.mkdtemp(prefix="pm-", dir="/tmp"))
     home.chmod(0o755)
     own = {"PAYMESH_HOME": str(home), "PAYMESH_PORT_OFFSET": "4000"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,6 @@ from paymesh.checker import kubernetes
 from paymesh.checker.facts import Facts, read_facts
 
 _K8S = ROOT / "deploy" / "k8s"
-_OUR_IMAGE = re.compile(r"paymesh\.internal/(?:services|platform|simulators|pdp):([\w.]+)")
 
 
 @pytest.fixture(scope="module")
@@ -114,23 +111,3 @@ def test_kind_and_the_overlay_name_the_same_port() -> None:
     mesh = yaml.safe_load((ROOT / "deploy" / "mesh.yaml").read_text(encoding="utf-8"))
     assert mapping["hostPort"] == mesh["workloads"]["gateway"]["port"]
     assert mapping["listenAddress"] == "127.0.0.1"
-
-
-def test_images_of_ours_carry_the_packages_version() -> None:
-    """The version of pyproject.toml is that of every image that a manifest, the renderer or
-    a test names.
-    """
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    places = [
-        path
-        for top in ("deploy/k8s", "deploy/paymesh", "tests/k8s")
-        for path in (ROOT / top).rglob("*")
-        if path.suffix in {".yaml", ".py"}
-    ]
-    found = {
-        (path.relative_to(ROOT).as_posix(), tag)
-        for path in places
-        for tag in _OUR_IMAGE.findall(path.read_text(encoding="utf-8"))
-    }
-    assert len(found) > 5
-    assert {tag for _, tag in found} == {project["version"]}, found

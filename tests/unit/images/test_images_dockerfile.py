@@ -11,20 +11,24 @@ from images_stages import DIRECTORY, DOCKERFILE, ROOT, TARGETS, copied, imports,
 
 from paymesh.images import IMAGES, image_name
 from paymesh.images.context import SOURCES
+from paymesh.mesh import load_mesh
+
+_OUR_IMAGE = re.compile(r"paymesh\.internal/(?:services|platform|simulators|pdp):[\w.]+")
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_only_what_a_target_needs_gets_in(target: str) -> None:
-    """Services have no simulators and nothing of deploy; the platform has no signing code."""
+    """Services are those that deploy/mesh.yaml names, without simulators and anything of
+    deploy; the platform has no signing code.
+    """
+    workloads = load_mesh(ROOT, port_offset=0).workloads.values()
+    apps = {workload.module for workload in workloads if workload.kind != "gateway"}
     places = {place for _, place in copied(target)}
     tops = {place.parts[0] for place in places}
     assert (
         tops
         == {
-            "services": {
-                *("meshkit", "payments", "ledger", "bank_link", "statements"),
-                *("paymesh", "buf"),
-            },
+            "services": {"meshkit", "paymesh", "buf", *apps},
             "platform": {"paymesh"},
             "simulators": {"simulators"},
         }[target]
@@ -127,6 +131,9 @@ def test_manifests_name_images_of_this_version() -> None:
     """Whatever runs in a cluster is what `paymesh images` builds from the same checkout."""
     names = {image_name(image) for image in IMAGES}
     found = set()
-    for path in (ROOT / "deploy" / "k8s").rglob("*.yaml"):
-        found |= set(re.findall(r"image: [\"']?(paymesh\.internal/[^\s\"']+)", path.read_text()))
+    for top in ("deploy/k8s", "deploy/paymesh", "tests/k8s"):
+        for path in (ROOT / top).rglob("*.*"):
+            if path.suffix in {".yaml", ".py"}:
+                found |= set(_OUR_IMAGE.findall(path.read_text()))
+    assert len(found) == len(names)
     assert found <= names
