@@ -84,7 +84,8 @@ def default_paths() -> Paths:
     /var for root, the XDG directories otherwise.
 
     Raises:
-        ConfigError: the path is relative, or too long for a Unix socket.
+        ConfigError: the path is relative, too long for a Unix socket, or no UTF-8, which
+            connection strings have to be.
     """
     user_home = Path.home()
     if os.geteuid() == 0:
@@ -99,6 +100,10 @@ def default_paths() -> Paths:
     )
     if not paths.home.is_absolute() or not paths.cache.is_absolute():
         raise ConfigError("PAYMESH_HOME and PAYMESH_CACHE must be absolute paths")
+    try:
+        str(paths.home).encode()
+    except UnicodeEncodeError:
+        raise ConfigError("PAYMESH_HOME is no UTF-8: set it to a path that is") from None
     if len(os.fsencode(paths.home)) + _LONGEST_SOCKET > _SUN_PATH_BYTES:
         raise ConfigError(
             f"{paths.home} is too long for a Unix socket below it:"

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from paymesh import render
 from paymesh.errors import ConfigError
 from paymesh.mesh import Mesh, load_mesh
-from paymesh.paths import Paths
+from paymesh.paths import Paths, default_paths
 from paymesh.runtime.accounts import Accounts
 from paymesh.runtime.workspace import Workspace, dsn
 
@@ -157,7 +157,16 @@ def test_an_offset_moves_ports_and_nothing_else(paths: Paths) -> None:
         assert yaml.safe_load(text) == render.readdress(committed, mesh) != committed
 
 
-@given(st.text(alphabet=st.characters(exclude_characters="\0"), min_size=1))
+@pytest.mark.parametrize("home", ["relative", "/x/\udcff", "/" + "x" * 100])
+def test_a_home_that_cannot_work_is_refused(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    """A relative path, one that is no UTF-8 and one too long for a socket are a sentence."""
+    monkeypatch.setenv("PAYMESH_HOME", home)
+    with pytest.raises(ConfigError, match="PAYMESH_HOME"):
+        default_paths()
+
+
+# Surrogates stand for bytes that are no UTF-8: `default_paths` refuses such a home.
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
 def test_any_home_fits_into_a_connection_string(name: str) -> None:
     """Spaces, quotes and backslashes in a path reach libpq as they are."""
     home = Path("/x") / name.replace("/", "_")
