@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -16,6 +17,7 @@ _PORTS = _MESH.kubernetes.ports
 _SERVICES = [workload.name for workload in _MESH.services()]
 _WORKLOAD_API = "/run/paymesh/spire-agent/api.sock"
 _NODE_PORTS = range(30000, 32768)
+_SETTLING_SECONDS = 15
 
 # What somebody who looks for a way in tries first, whether or not it is used here.
 _USUAL_PORTS = (
@@ -55,12 +57,23 @@ def _reached(cluster: Cluster, place: Place) -> set[tuple[str, int]]:
     }
 
 
+def _settles(cluster: Cluster, place: Place, expected: set[tuple[str, int]]) -> None:
+    """What the place reaches becomes this and stays so. A network enforces a new pod's
+    policies a moment after the pod has started, as Kubernetes' documentation says.
+    """
+    found: set[tuple[str, int]] = set()
+    deadline = time.monotonic() + _SETTLING_SECONDS
+    while (found := _reached(cluster, place)) != expected:
+        assert time.monotonic() < deadline, (found - expected, expected - found)
+    assert _reached(cluster, place) == expected
+
+
 def test_a_pod_of_another_namespace_reaches_the_front_door_only(
     cluster: Cluster, outside: str
 ) -> None:
     """Of all pods and ports a stranger can connect to the gateway's public listener alone."""
     with cluster.pod("stranger", outside) as place:
-        assert _reached(cluster, place) == {("gateway", _MESH.workloads["gateway"].port)}
+        _settles(cluster, place, {("gateway", _MESH.workloads["gateway"].port)})
 
 
 def test_a_pod_of_another_namespace_has_no_identity_and_no_call(
@@ -84,7 +97,7 @@ def test_a_pod_of_another_namespace_has_no_identity_and_no_call(
         (who,) = cluster.inside(place, {"do": "identity", "socket": _WORKLOAD_API})
         assert who["spiffe_id"] is None
         assert who["problem"]
-        assert _reached(cluster, place) == {("gateway", _MESH.workloads["gateway"].port)}
+        _settles(cluster, place, {("gateway", _MESH.workloads["gateway"].port)})
 
 
 def test_a_pod_slipped_into_the_namespace_reaches_nothing(cluster: Cluster) -> None:
@@ -94,7 +107,7 @@ def test_a_pod_slipped_into_the_namespace_reaches_nothing(cluster: Cluster) -> N
     with cluster.slipped_in("slipped-in", {}, "default") as place:
         (who,) = cluster.inside(place, {"do": "identity", "socket": _WORKLOAD_API})
         assert who["spiffe_id"] is None
-        assert _reached(cluster, place) == set()
+        _settles(cluster, place, set())
 
 
 def test_a_workloads_label_without_its_service_account_is_nobody(cluster: Cluster) -> None:
