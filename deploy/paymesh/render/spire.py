@@ -15,6 +15,15 @@ AGENT_PATH_TEMPLATE = "/x509pop/cn/{{ .Subject.CommonName }}"
 # After how long the server hands out an entry that was made.
 CACHE_RELOAD_SECONDS = 1
 
+# Of the `agent` block, wherever the agent runs.
+AGENT_LINES = """\
+  log_level = "INFO"
+  log_format = "json"
+  # A new workload's identity is there after a second, not after five.
+  experimental {
+    sync_interval = "1s"
+  }"""
+
 Selector = tuple[str, str]
 
 
@@ -162,11 +171,7 @@ agent {{
   trust_domain = {quote(mesh.trust_domain)}
   trust_bundle_path = {quote(bundle)}
   data_dir = {quote(data_dir)}
-  log_level = "INFO"
-  log_format = "json"
-  experimental {{
-    sync_interval = "1s"
-  }}
+{AGENT_LINES}
 }}
 
 plugins {{

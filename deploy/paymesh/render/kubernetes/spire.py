@@ -13,7 +13,7 @@ import yaml
 
 from paymesh.mesh import Mesh
 from paymesh.render.kubernetes.identities import CLASS_NAME
-from paymesh.render.spire import authority, quote
+from paymesh.render.spire import AGENT_LINES, authority, quote
 
 DIRECTORY = Path("deploy/k8s/components/spire/config")
 VERIFIED_DIRECTORY = Path("deploy/k8s/components/spire-verified-kubelet/config")
@@ -134,12 +134,7 @@ def agent_conf(mesh: Mesh, *, verify_kubelet: bool = False) -> str:
   trust_domain = {quote(mesh.trust_domain)}
   trust_bundle_path = {quote(Path("/run/spire/bundle") / BUNDLE[1])}
   data_dir = {quote(_DATA)}
-  log_level = "INFO"
-  log_format = "json"
-  # A new pod's identity is there after a second, not after five.
-  experimental {{
-    sync_interval = "1s"
-  }}
+{AGENT_LINES}
 }}
 
 plugins {{
