@@ -11,15 +11,9 @@ from paymesh.cli import clusters
 from paymesh.cli.output import Format, console, print_json
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the group."""
-    group = typer.Typer(
-        help="The policy of a mesh in a cluster.", no_args_is_help=True, rich_markup_mode=None
-    )
+def register(group: typer.Typer) -> None:
+    """Adds the command."""
     group.command()(push)
-    # Alone in its group, a command would take the group's place.
-    group.callback()(lambda: None)
-    app.add_typer(group, name="policy")
 
 
 def push(
