@@ -70,6 +70,11 @@ class Paths:
         """How the last attempt to publish the policies went, as JSON."""
         return self.home / "policy.json"
 
+    @property
+    def policy_archive(self) -> Path:
+        """Every bundle that was published, by revision."""
+        return self.home / "policy-archive"
+
     def workload(self, name: str) -> Path:
         """The runtime directory of a workload or platform process."""
         return self.run / name

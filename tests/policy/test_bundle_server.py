@@ -1,8 +1,9 @@
-"""The bundle server: one file, for those who are known, as soon as it changes."""
+"""The bundle server: two files, for those who are known, as soon as they change."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import os
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -22,14 +23,15 @@ from paymesh.policy import server
 
 TOKEN = "a-token"
 PATH = "/bundles/paymesh.tar.gz"
+SHADOW = "/bundles/shadow.tar.gz"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 DIGESTS = [hashlib.sha256(token.encode()).digest() for token in ("another", TOKEN)]
 
 
-def publish(directory: Path, content: bytes) -> None:
-    """Replaces the bundle as the publisher does."""
+def publish(directory: Path, content: bytes, name: str = server.FILE_NAME) -> None:
+    """Replaces a bundle as the publisher does."""
     (directory / ".fresh").write_bytes(content)
-    (directory / ".fresh").replace(directory / server.FILE_NAME)
+    (directory / ".fresh").replace(directory / name)
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ async def test_anybody_else_gets_nothing(client: TestClient, header: str | None)
 async def test_there_is_nothing_else(
     client: TestClient, method: str, path: str, status: int
 ) -> None:
-    """One path and one method; no listing, no other file."""
+    """Two files and one method; no listing, no other file."""
     answer = await client.request(method, path, headers=AUTHORIZED)
     assert answer.status == status
 
@@ -152,10 +154,75 @@ async def test_a_poll_that_waits_in_vain_gets_304(client: TestClient) -> None:
     assert 0.9 < time.monotonic() - start < 5
 
 
-async def test_waiting_needs_a_token(client: TestClient) -> None:
+@pytest.mark.parametrize("path", [PATH, SHADOW])
+async def test_waiting_needs_a_token(client: TestClient, path: str) -> None:
     """A stranger cannot hold connections open."""
-    answer = await client.get(PATH, headers={"Prefer": "wait=60", "If-None-Match": '"x"'})
+    answer = await client.get(path, headers={"Prefer": "wait=60", "If-None-Match": '"x"'})
     assert answer.status == 401
+
+
+async def test_without_a_candidate_there_is_none(client: TestClient) -> None:
+    """404, at once without a wait and after the wait with one; the policy is not in its place."""
+    assert (await client.get(SHADOW, headers=AUTHORIZED)).status == 404
+    start = time.monotonic()
+    answer = await client.get(SHADOW, headers={**AUTHORIZED, "Prefer": "wait=1"})
+    assert answer.status == 404
+    assert 0.9 < time.monotonic() - start < 5
+
+
+async def test_a_poll_is_answered_when_the_candidate_comes_and_goes(
+    client: TestClient, tmp_path: Path
+) -> None:
+    """Appears: 200; replaced: 200 with the next; removed: 404. Each ends the poll that waits."""
+    headers = {**AUTHORIZED, "Prefer": "wait=10"}
+
+    async def poll(change: Callable[[], None]) -> tuple[int, bytes]:
+        waiting = asyncio.create_task(client.get(SHADOW, headers=headers))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        change()
+        answer = await asyncio.wait_for(waiting, 5)
+        headers["If-None-Match"] = answer.headers.get("ETag", "")
+        return answer.status, await answer.read()
+
+    for content in (b"candidate", b"another"):
+        found = await poll(functools.partial(publish, tmp_path, content, server.SHADOW_FILE_NAME))
+        assert found == (200, content)
+    status, _ = await poll((tmp_path / server.SHADOW_FILE_NAME).unlink)
+    assert status == 404
+
+
+async def test_a_candidate_does_not_wake_who_waits_for_the_policy(
+    client: TestClient, tmp_path: Path
+) -> None:
+    """The two are apart: neither answers the other's polls."""
+    etag = (await client.get(PATH, headers=AUTHORIZED)).headers["ETag"]
+    headers = {**AUTHORIZED, "If-None-Match": etag, "Prefer": "wait=1"}
+    waiting = asyncio.create_task(client.get(PATH, headers=headers))
+    await asyncio.sleep(0.1)
+    publish(tmp_path, b"candidate", server.SHADOW_FILE_NAME)
+    assert (await waiting).status == 304
+
+
+async def test_the_policy_outlives_its_file(client: TestClient, tmp_path: Path) -> None:
+    """What somebody removed or emptied by mistake is served on."""
+    (tmp_path / server.FILE_NAME).write_bytes(b"")
+    (tmp_path / server.FILE_NAME).unlink()
+    publish(tmp_path, b"candidate", server.SHADOW_FILE_NAME)
+    answer = await client.get(SHADOW, headers={**AUTHORIZED, "Prefer": "wait=10"})
+    assert answer.status == 200
+    assert await (await client.get(PATH, headers=AUTHORIZED)).read() == b"one"
+
+
+async def test_the_first_policy_answers_who_waits_for_it(tmp_path: Path) -> None:
+    """A decision point that starts before the first bundle need not ask again."""
+    application = server.BundleServer(tmp_path, DIGESTS).application()
+    async with TestClient(TestServer(application)) as client:
+        headers = {**AUTHORIZED, "Prefer": "wait=10"}
+        waiting = asyncio.create_task(client.get(PATH, headers=headers))
+        await asyncio.sleep(0.1)
+        publish(tmp_path, b"first")
+        assert await (await asyncio.wait_for(waiting, 5)).read() == b"first"
 
 
 @pytest.mark.parametrize(

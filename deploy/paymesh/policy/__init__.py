@@ -4,6 +4,7 @@ coverage      every RPC is granted or closed, every grant names things that exis
 environment   what the policy has to know of this mesh: workloads, trust domain, users' issuer
 contents      the files of a bundle, before anything is signed
 bundle        signed, packed, read back, published
+archive       every published bundle, by the revision that decisions name
 publisher     follows edits of policies/ and publishes what compiles
 server        hands the bundle to policy decision points
 certificate   the server's certificate, renewed while it runs

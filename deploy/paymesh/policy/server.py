@@ -1,13 +1,16 @@
-"""Hands the signed bundle to policy decision points.
+"""Hands signed bundles to policy decision points.
 
     python -m paymesh.policy.server --directory D --port N --tokens FILE
         [--address A --tls-cert FILE --tls-key FILE]
 
     GET /bundles/paymesh.tar.gz   with the workload's bearer token; ETag, If-None-Match and
                                   `Prefer: wait=N` as in OPA's documentation, "Bundle Service API"
-    GET /health                   200 once there is a bundle, 503 before
+    GET /bundles/shadow.tar.gz    the same for a candidate; 404 while there is none
+    GET /health                   200 once there is a policy, 503 before
 
-The server holds no key: whoever takes it over can withhold a bundle, not change one.
+A poll that waits is answered as soon as the file changes, appears or goes away. The policy
+itself never goes away: without its file the last one is served. The server holds no key:
+whoever takes it over can withhold a bundle, not change one.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from aiohttp import web
 from paymesh.policy.certificate import Certificate
 
 FILE_NAME = "paymesh.tar.gz"
+SHADOW_FILE_NAME = "shadow.tar.gz"
 CONTENT_TYPE = "application/vnd.openpolicyagent.bundles"
 MAX_BUNDLE_BYTES = 8 << 20
 LONGEST_WAIT_SECONDS = 60
@@ -69,44 +73,93 @@ def read_tokens(path: Path) -> tuple[bytes, ...]:
     return tuple(digests)
 
 
-class BundleServer:
+class _File:
     """One bundle, in memory, and those who wait for the next."""
 
-    def __init__(self, directory: Path, tokens: Sequence[bytes]) -> None:
-        self._path = directory / FILE_NAME
-        self._tokens = tuple(tokens)
-        self._data = b""
-        self._etag = ""
+    def __init__(self, path: Path, *, outlives_file: bool) -> None:
+        self._path = path
+        self._outlives_file = outlives_file
+        self.data = b""
+        self.etag = ""
         self._changed = asyncio.Event()
+        self.load()
+
+    def load(self) -> None:
+        """Takes the file as it is now. One that cannot be read or is too large leaves the last."""
+        try:
+            with self._path.open("rb") as file:
+                data = file.read(MAX_BUNDLE_BYTES + 1)
+        except FileNotFoundError:
+            if self._outlives_file:
+                return
+            data = b""
+        except OSError:
+            return
+        is_empty_file = not data and self._outlives_file
+        if data == self.data or is_empty_file or len(data) > MAX_BUNDLE_BYTES:
+            return
+        self.data = data
+        self.etag = f'"{hashlib.sha256(data).hexdigest()}"' if data else ""
+        self.wake()
+
+    def wake(self) -> None:
+        """Lets everybody look again who waits now."""
+        waiters, self._changed = self._changed, asyncio.Event()
+        waiters.set()
+
+    async def next(self, seconds: float) -> None:
+        """Returns with the next bundle, or when the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
+
+class BundleServer:
+    """The live policy's bundle and the candidate's."""
+
+    def __init__(self, directory: Path, tokens: Sequence[bytes]) -> None:
+        self._directory = directory
+        self._tokens = tuple(tokens)
+        self._live = _File(directory / FILE_NAME, outlives_file=True)
+        self._shadow = _File(directory / SHADOW_FILE_NAME, outlives_file=False)
         self._waiting = 0
         self._closing = False
-        self._load()
 
     def application(self) -> web.Application:
-        """The two resources; anything else is 404 or 405."""
+        """The three resources; anything else is 404 or 405."""
         application = web.Application(client_max_size=0)
-        application.router.add_get(f"/bundles/{FILE_NAME}", self._bundle, allow_head=False)
+        for name, handler in ((FILE_NAME, self._policy), (SHADOW_FILE_NAME, self._candidate)):
+            application.router.add_get(f"/bundles/{name}", handler, allow_head=False)
         application.router.add_get("/health", self._health, allow_head=False)
         application.cleanup_ctx.append(self._follow)
         application.on_shutdown.append(self._wake)
         return application
 
     async def _health(self, _: web.Request) -> web.Response:
-        if not self._data:
+        if not self._live.data:
             return web.json_response({"status": "no bundle"}, status=503)
         return web.json_response({"status": "ok"})
 
-    async def _bundle(self, request: web.Request) -> web.Response:
+    async def _policy(self, request: web.Request) -> web.Response:
+        absent = web.HTTPServiceUnavailable(headers={"Retry-After": "1"})
+        return await self._answer(request, self._live, absent)
+
+    async def _candidate(self, request: web.Request) -> web.Response:
+        return await self._answer(request, self._shadow, web.HTTPNotFound())
+
+    async def _answer(
+        self, request: web.Request, file: _File, absent: web.HTTPException
+    ) -> web.Response:
         if not self._is_known(request.headers.get("Authorization", "")):
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
-        if self._is_current(request):
-            await self._wait_for_change(_wait_seconds(request))
-        if not self._data:
-            raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"})
-        headers = {"ETag": self._etag, "Cache-Control": "no-cache"}
-        if self._is_current(request):
+        if not file.data or _is_current(request, file):
+            await self._wait_for_change(file, _wait_seconds(request))
+        if not file.data:
+            raise absent
+        headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
+        if _is_current(request, file):
             return web.Response(status=304, headers=headers)
-        return web.Response(body=self._data, content_type=CONTENT_TYPE, headers=headers)
+        return web.Response(body=file.data, content_type=CONTENT_TYPE, headers=headers)
 
     def _is_known(self, header: str) -> bool:
         """Every digest is compared, so that time does not tell which one came close."""
@@ -115,36 +168,20 @@ class BundleServer:
         matches = [hmac.compare_digest(found, known) for known in self._tokens]
         return scheme.lower() == "bearer" and any(matches)
 
-    def _is_current(self, request: web.Request) -> bool:
-        known = request.if_none_match or ()
-        return bool(self._etag) and self._etag.strip('"') in {etag.value for etag in known}
-
-    async def _wait_for_change(self, seconds: int) -> None:
+    async def _wait_for_change(self, file: _File, seconds: int) -> None:
         if not seconds or self._closing:
             return
         if self._waiting >= MAX_WAITING:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"})
         self._waiting += 1
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._changed.wait()
+            await file.next(seconds)
         finally:
             self._waiting -= 1
 
     def _load(self) -> None:
-        """Takes the file as it is now. One that went away or is too large leaves the last."""
-        try:
-            with self._path.open("rb") as file:
-                data = file.read(MAX_BUNDLE_BYTES + 1)
-        except OSError:
-            return
-        if data == self._data or not 0 < len(data) <= MAX_BUNDLE_BYTES:
-            return
-        self._data = data
-        self._etag = f'"{hashlib.sha256(data).hexdigest()}"'
-        waiters, self._changed = self._changed, asyncio.Event()
-        waiters.set()
+        self._live.load()
+        self._shadow.load()
 
     async def _follow(self, _: web.Application) -> AsyncIterator[None]:
         stop = asyncio.Event()
@@ -156,8 +193,8 @@ class BundleServer:
     async def _reload(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             changes = watchfiles.awatch(
-                self._path.parent,
-                watch_filter=lambda _, path: path.endswith(FILE_NAME),
+                self._directory,
+                watch_filter=lambda _, path: path.endswith((FILE_NAME, SHADOW_FILE_NAME)),
                 debounce=_DEBOUNCE_MS,
                 step=_STEP_MS,
                 rust_timeout=_LOOK_MS,
@@ -176,7 +213,13 @@ class BundleServer:
 
     async def _wake(self, _: web.Application) -> None:
         self._closing = True
-        self._changed.set()
+        self._live.wake()
+        self._shadow.wake()
+
+
+def _is_current(request: web.Request, file: _File) -> bool:
+    known = request.if_none_match or ()
+    return bool(file.etag) and file.etag.strip('"') in {etag.value for etag in known}
 
 
 def _wait_seconds(request: web.Request) -> int:
