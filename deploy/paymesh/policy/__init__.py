@@ -7,6 +7,7 @@ bundle        signed, packed, read back, published
 archive       every published bundle, by the revision that decisions name
 publisher     follows edits of policies/ and publishes what compiles
 server        hands the bundle to policy decision points
+served        one file of the server, and those who wait for it
 certificate   the server's certificate, renewed while it runs
 follower      in a cluster: fetches the published bundle for the server
 """

@@ -31,11 +31,11 @@ import watchfiles
 from aiohttp import web
 
 from paymesh.policy.certificate import Certificate
+from paymesh.policy.served import Served
 
 FILE_NAME = "paymesh.tar.gz"
 SHADOW_FILE_NAME = "shadow.tar.gz"
 CONTENT_TYPE = "application/vnd.openpolicyagent.bundles"
-MAX_BUNDLE_BYTES = 8 << 20
 LONGEST_WAIT_SECONDS = 60
 MAX_WAITING = 256
 _DEBOUNCE_MS = 20
@@ -73,55 +73,14 @@ def read_tokens(path: Path) -> tuple[bytes, ...]:
     return tuple(digests)
 
 
-class _File:
-    """One bundle, in memory, and those who wait for the next."""
-
-    def __init__(self, path: Path, *, outlives_file: bool) -> None:
-        self._path = path
-        self._outlives_file = outlives_file
-        self.data = b""
-        self.etag = ""
-        self._changed = asyncio.Event()
-        self.load()
-
-    def load(self) -> None:
-        """Takes the file as it is now. One that cannot be read or is too large leaves the last."""
-        try:
-            with self._path.open("rb") as file:
-                data = file.read(MAX_BUNDLE_BYTES + 1)
-        except FileNotFoundError:
-            if self._outlives_file:
-                return
-            data = b""
-        except OSError:
-            return
-        is_empty_file = not data and self._outlives_file
-        if data == self.data or is_empty_file or len(data) > MAX_BUNDLE_BYTES:
-            return
-        self.data = data
-        self.etag = f'"{hashlib.sha256(data).hexdigest()}"' if data else ""
-        self.wake()
-
-    def wake(self) -> None:
-        """Lets everybody look again who waits now."""
-        waiters, self._changed = self._changed, asyncio.Event()
-        waiters.set()
-
-    async def next(self, seconds: float) -> None:
-        """Returns with the next bundle, or when the time is over."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-
-
 class BundleServer:
     """The live policy's bundle and the candidate's."""
 
     def __init__(self, directory: Path, tokens: Sequence[bytes]) -> None:
         self._directory = directory
         self._tokens = tuple(tokens)
-        self._live = _File(directory / FILE_NAME, outlives_file=True)
-        self._shadow = _File(directory / SHADOW_FILE_NAME, outlives_file=False)
+        self._live = Served(directory / FILE_NAME, outlives_file=True)
+        self._shadow = Served(directory / SHADOW_FILE_NAME, outlives_file=False)
         self._waiting = 0
         self._closing = False
 
@@ -148,7 +107,7 @@ class BundleServer:
         return await self._answer(request, self._shadow, web.HTTPNotFound())
 
     async def _answer(
-        self, request: web.Request, file: _File, absent: web.HTTPException
+        self, request: web.Request, file: Served, absent: web.HTTPException
     ) -> web.Response:
         if not self._is_known(request.headers.get("Authorization", "")):
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
@@ -168,7 +127,7 @@ class BundleServer:
         matches = [hmac.compare_digest(found, known) for known in self._tokens]
         return scheme.lower() == "bearer" and any(matches)
 
-    async def _wait_for_change(self, file: _File, seconds: int) -> None:
+    async def _wait_for_change(self, file: Served, seconds: int) -> None:
         if not seconds or self._closing:
             return
         if self._waiting >= MAX_WAITING:
@@ -217,7 +176,7 @@ class BundleServer:
         self._shadow.wake()
 
 
-def _is_current(request: web.Request, file: _File) -> bool:
+def _is_current(request: web.Request, file: Served) -> bool:
     known = request.if_none_match or ()
     return bool(file.etag) and file.etag.strip('"') in {etag.value for etag in known}
 
