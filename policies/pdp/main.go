@@ -9,6 +9,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/runtime"
 	"github.com/spf13/cobra"
 
+	"paymesh.internal/pdp/decide"
 	"paymesh.internal/pdp/decisionlog"
 	"paymesh.internal/pdp/extauthz"
 	"paymesh.internal/pdp/footprint"
@@ -19,7 +20,9 @@ func main() {
 	runtime.RegisterPlugin(extauthz.PluginName, extauthz.Factory{})
 	runtime.RegisterPlugin(decisionlog.PluginName, decisionlog.Factory{})
 	root := &cobra.Command{Use: "paymesh-pdp", Short: "Paymesh policy decision point, built on OPA"}
-	switch err := cmd.Command(root, "OPA").Execute().(type) {
+	root = cmd.Command(root, "OPA")
+	root.AddCommand(decide.Command())
+	switch err := root.Execute().(type) {
 	case nil:
 	case *cmd.ExitError: // of test, check and others, whose codes mean something
 		os.Exit(err.Exit)
