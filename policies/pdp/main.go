@@ -1,5 +1,6 @@
 // Command paymesh-pdp is the policy decision point: the OPA command line with
-// an Envoy ext_authz server and a decision log that never drops as plugins.
+// an Envoy ext_authz server, a decision log that never drops and a shadow policy as
+// plugins.
 package main
 
 import (
@@ -13,12 +14,14 @@ import (
 	"paymesh.internal/pdp/decisionlog"
 	"paymesh.internal/pdp/extauthz"
 	"paymesh.internal/pdp/footprint"
+	"paymesh.internal/pdp/shadow"
 )
 
 func main() {
 	footprint.Manage()
 	runtime.RegisterPlugin(extauthz.PluginName, extauthz.Factory{})
 	runtime.RegisterPlugin(decisionlog.PluginName, decisionlog.Factory{})
+	runtime.RegisterPlugin(shadow.PluginName, shadow.Factory{})
 	root := &cobra.Command{Use: "paymesh-pdp", Short: "Paymesh policy decision point, built on OPA"}
 	root = cmd.Command(root, "OPA")
 	root.AddCommand(decide.Command())

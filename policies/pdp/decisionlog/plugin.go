@@ -45,6 +45,7 @@ type Plugin struct {
 	writer   atomic.Pointer[writer]
 	writeErr atomic.Pointer[error]
 	active   atomic.Pointer[activation]
+	observer atomic.Pointer[Observer]
 
 	mutex     sync.Mutex // of the lists
 	users     []func(context.Context)
@@ -143,7 +144,13 @@ func (p *Plugin) Record(ctx context.Context, record *Record) error {
 	if w == nil {
 		return ErrNotRecorded
 	}
-	return w.write(ctx, record, p.config.MaxRecordBytes)
+	if err := w.write(ctx, record, p.config.MaxRecordBytes); err != nil {
+		return err
+	}
+	if observer := p.observer.Load(); observer != nil {
+		(*observer).Observe(record)
+	}
+	return nil
 }
 
 // Mask is the active policy's mask for one input. The transaction is the one that

@@ -19,10 +19,19 @@ type Reporter struct {
 
 // Start reports the plugin as not ready and begins to pass on changes.
 func Start(manager *plugins.Manager, name string) *Reporter {
+	return start(manager, name, plugins.StateNotReady)
+}
+
+// StartReady is Start for a plugin that nothing has to wait for.
+func StartReady(manager *plugins.Manager, name string) *Reporter {
+	return start(manager, name, plugins.StateOK)
+}
+
+func start(manager *plugins.Manager, name string, state plugins.State) *Reporter {
 	wake := make(chan struct{}, 1)
 	wake <- struct{}{}
 	r := &Reporter{
-		status: plugins.Status{State: plugins.StateNotReady},
+		status: plugins.Status{State: state},
 		wake:   wake,
 		done:   make(chan struct{}),
 	}

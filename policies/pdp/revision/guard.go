@@ -8,10 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+
+	"paymesh.internal/pdp/atomicfile"
 )
 
 // Revision is "<unix milliseconds, 13 digits>-<12 hex digits>".
@@ -90,7 +91,7 @@ func (g *Guard) Admit(revision string) error {
 	if err := g.check(revision); err != nil || revision == g.highest {
 		return err
 	}
-	if err := write(g.path, revision); err != nil {
+	if err := atomicfile.Write(g.path, []byte(revision+"\n")); err != nil {
 		return fmt.Errorf("bundle revision could not be remembered: %w", err)
 	}
 	g.highest = revision
@@ -125,21 +126,4 @@ func (g *Guard) aboveFloor(revision string) error {
 // older compares the stamps alone; nothing is older than no revision.
 func older(revision, than string) bool {
 	return than != "" && revision[:stampDigits] < than[:stampDigits]
-}
-
-// write replaces the file whole, so that a crash leaves the old or the new one.
-func write(path, revision string) error {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(revision + "\n")
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return nil
 }
