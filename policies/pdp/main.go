@@ -10,6 +10,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/runtime"
 	"github.com/spf13/cobra"
 
+	"paymesh.internal/pdp/compileserver"
 	"paymesh.internal/pdp/decide"
 	"paymesh.internal/pdp/decisionlog"
 	"paymesh.internal/pdp/extauthz"
@@ -24,7 +25,7 @@ func main() {
 	runtime.RegisterPlugin(shadow.PluginName, shadow.Factory{})
 	root := &cobra.Command{Use: "paymesh-pdp", Short: "Paymesh policy decision point, built on OPA"}
 	root = cmd.Command(root, "OPA")
-	root.AddCommand(decide.Command())
+	root.AddCommand(compileserver.Command(), decide.Command())
 	switch err := root.Execute().(type) {
 	case nil:
 	case *cmd.ExitError: // of test, check and others, whose codes mean something
