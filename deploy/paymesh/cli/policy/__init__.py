@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from paymesh.cli.policy import push
+from paymesh.cli.policy import log, push
 
-_MODULES = (push,)
+_MODULES = (push, log)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,232 @@
+"""What is written to the decision logs from now on.
+
+A log may be rotated, removed, or begun anew by another process at any moment, and a workload
+may appear: a file is known by its inode, and its name is only where the next one is looked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import watchfiles
+
+from paymesh.errors import ConfigError
+from paymesh.policy.log import files, lines, merge
+from paymesh.policy.log.files import LogFile
+from paymesh.policy.log.records import Entry
+
+# How long a change waits for others to be read with it, and how often a look is taken anyway:
+# a watch may miss what happens while it is made.
+_STEP_MS = 50
+_DEBOUNCE_MS = 100
+_LOOK_MS = 1000
+
+
+class Follower:
+    """All workloads' logs, open where they end now.
+
+        with Follower(run, None) as follower:
+            chains = follower.chains       # everything up to now
+            for batch in follower.batches(reader): ...
+
+    Args:
+        run: the directory with one directory for each workload.
+        workload: the only one to follow; all, also new ones, when left out.
+    """
+
+    def __init__(self, run: Path, workload: str | None) -> None:
+        self._run = run
+        self._workload = workload
+        self._tails: dict[str, _Tail] = {}
+        self.chains: list[Sequence[LogFile]] = []
+        for name in self._names():
+            tail = _Tail(run / name)
+            self._tails[name] = tail
+            self.chains.append(tail.begin())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for tail in self._tails.values():
+            tail.close()
+
+    def batches(self, reader: merge.Reader) -> Iterator[list[Entry]]:
+        """Batches of wanted records, each in order of time, for ever.
+
+        Raises:
+            ConfigError: the logs' directory was removed.
+            KeyboardInterrupt: as ever.
+        """
+        while True:
+            watched = self._directories()
+            try:
+                changes = watchfiles.watch(
+                    *watched,
+                    watch_filter=lambda _, path: (
+                        Path(path).name.startswith(files.NAME) or Path(path).parent == self._run
+                    ),
+                    debounce=_DEBOUNCE_MS,
+                    step=_STEP_MS,
+                    rust_timeout=_LOOK_MS,
+                    yield_on_timeout=True,
+                    recursive=False,
+                )
+                yield self.poll(reader)
+                for _ in changes:
+                    yield self.poll(reader)
+                    if self._directories() != watched:
+                        break
+            except FileNotFoundError:
+                if not self._run.is_dir():
+                    raise ConfigError(f"{self._run} was removed: nothing is logged there") from None
+
+    def poll(self, reader: merge.Reader) -> list[Entry]:
+        """What was written since the last look."""
+        for name in self._names():
+            if name not in self._tails:
+                self._tails[name] = _Tail(self._run / name)
+        found = [entry for tail in self._tails.values() for entry in tail.read(reader)]
+        return sorted(found, key=lambda entry: entry.time_ns)
+
+    def _names(self) -> list[str]:
+        found = files.workloads(self._run)
+        return [name for name in found if self._workload in {None, name}]
+
+    def _directories(self) -> list[Path]:
+        """The workloads' own; one that has no log yet may get one."""
+        try:
+            below = sorted(path for path in self._run.iterdir() if path.is_dir())
+        except FileNotFoundError:
+            below = []
+        wanted = [path for path in below if self._workload in {None, path.name}]
+        return [self._run, *(path for path in wanted if os.access(path, os.R_OK | os.X_OK))]
+
+
+@dataclasses.dataclass
+class _Open:
+    """A file that is being read, up to `offset`, where a line begins."""
+
+    file: LogFile
+    handle: int
+    offset: int = 0
+
+
+class _Tail:
+    """The end of one workload's log."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._open: _Open | None = None
+        # The newest rotated file that was there when the open one was opened.
+        self._last_rotated = ""
+
+    def begin(self) -> list[LogFile]:
+        """Opens the live log at its end; the files up to there, the oldest first."""
+        chain = files.chain(self._directory)
+        self._advance()
+        rotated = [file for file in chain if file.rotated_ns is not None]
+        live = [file for file in chain if file.rotated_ns is None]
+        if [file.inode for file in live] != ([self._open.file.inode] if self._open else []):
+            # Rotated or removed between the two looks.
+            self.close()
+            return self.begin()
+        if self._open is None:
+            return rotated
+        size = os.fstat(self._open.handle).st_size
+        self._open.offset = _line_begin(self._open.handle, size)
+        return [*rotated, dataclasses.replace(live[0], size=self._open.offset)]
+
+    def read(self, reader: merge.Reader) -> Iterator[Entry]:
+        """Wanted records of all lines that were finished since the last time."""
+        while True:
+            yield from self._drain(reader)
+            if not self._was_replaced():
+                return
+            # Written between the look and the rename; nothing comes after that.
+            yield from self._drain(reader, is_over=True)
+            for name in self._advance():
+                yield from self._whole(name, reader)
+
+    def close(self) -> None:
+        """Gives the file back."""
+        if self._open is not None:
+            os.close(self._open.handle)
+            self._open = None
+
+    def _was_replaced(self) -> bool:
+        """Another file has the log's name; one that has none yet is waited for."""
+        try:
+            state = (self._directory / files.NAME).stat(follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return self._open is None or (state.st_dev, state.st_ino) != self._open.file.inode
+
+    def _advance(self) -> list[str]:
+        """Opens the file that has the log's name; names of those that came and went between."""
+        before = self._open.file.inode if self._open else None
+        self.close()
+        path = self._directory / files.NAME
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except PermissionError as error:
+                raise files.forbidden(error) from error
+            state = os.fstat(handle)
+            inode = (state.st_dev, state.st_ino)
+            file = LogFile(self._directory.name, path, inode, state.st_size, None, may_grow=True)
+            self._open = _Open(file, handle)
+        between = []
+        for name in files.rotated_names(self._directory):
+            try:
+                state = (self._directory / name).stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            inode = (state.st_dev, state.st_ino)
+            if self._open is not None and inode == self._open.file.inode:
+                break  # rotated already: it and what comes after it is read next time
+            if name > self._last_rotated:
+                self._last_rotated = name
+                if inode != before:
+                    between.append(name)
+        return between
+
+    def _drain(self, reader: merge.Reader, *, is_over: bool = False) -> Iterator[Entry]:
+        """Lines of the open file up to its last newline, or to its end when it is over."""
+        if self._open is None:
+            return
+        size = os.fstat(self._open.handle).st_size
+        if size < self._open.offset:
+            self._open.offset = 0  # emptied in place
+        file = dataclasses.replace(self._open.file, size=size, may_grow=not is_over)
+        for line in lines.forwards(self._open.handle, self._open.offset, size):
+            if not line.ended and not is_over:
+                break
+            self._open.offset = line.offset + line.size + 1
+            entry = reader.entry(file, line)
+            if entry is not None:
+                yield entry
+
+    def _whole(self, name: str, reader: merge.Reader) -> Iterator[Entry]:
+        """A file that was begun and rotated between two looks."""
+        for file in files.chain(self._directory):
+            handle = merge.opened(file) if file.path.name == name else None
+            if handle is not None:
+                try:
+                    for line in lines.forwards(handle, 0, file.size):
+                        entry = reader.entry(file, line)
+                        if entry is not None:
+                            yield entry
+                finally:
+                    os.close(handle)
+
+
+def _line_begin(handle: int, size: int) -> int:
+    """Where the last line begins that has no newline yet."""
+    last = next(lines.backwards(handle, 0, size), None)
+    return size if last is None or last.ended else last.offset
