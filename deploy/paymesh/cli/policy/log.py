@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import sys
 import threading
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from paymesh.policy.log.files import LogFile
     from paymesh.policy.log.merge import Reader
     from paymesh.policy.log.records import Damage, Entry
+    from paymesh.policy.log.selection import Selection
 
 _LAST = 20
 _PATIENCE_SECONDS = 2.0
@@ -33,64 +35,63 @@ def register(group: typer.Typer) -> None:
     group.command()(log)
 
 
+Since = Annotated[
+    str | None, typer.Option(help="How long ago, such as 10m, or a time of RFC 3339.")
+]
+Until = Annotated[str | None, typer.Option(help="As --since; itself not included.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")]
+Where = Annotated[str | None, typer.Option("--workload", help="Whose decision point decided.")]
+Caller = Annotated[str | None, typer.Option(help="Workload, or a whole SPIFFE ID.")]
+Rpc = Annotated[
+    str | None,
+    typer.Option(help="/package.Service/Method, its last parts, or an object's action."),
+]
+User = Annotated[str | None, typer.Option(help="Subject of a token that the issuer signed.")]
+Tenant = Annotated[str | None, typer.Option(help="The user's.")]
+Role = Annotated[str | None, typer.Option(help="One of the user's.")]
+Reason = Annotated[str | None, typer.Option(help="Reason code.")]
+Grant = Annotated[str | None, typer.Option(help="Id of the grant that allowed.")]
+Allowed = Annotated[
+    bool | None, typer.Option("--allowed/--denied", help="One of the two answers only.")
+]
+Revision = Annotated[
+    str | None, typer.Option(help="Of the bundle that decided, or one of its two parts.")
+]
+DecisionId = Annotated[str | None, typer.Option("--id", help="Decision id, or its beginning.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", "-n", min=0, help="The last N; 20 without --since, all with it; 0: all."
+    ),
+]
+Output = Annotated[Format, typer.Option("-o", "--output", help="`json`: the records, one a line.")]
+
+
 def log(
     *,
-    since: Annotated[
-        str | None, typer.Option(help="How long ago, such as 10m, or a time of RFC 3339.")
-    ] = None,
-    until: Annotated[str | None, typer.Option(help="As --since; itself not included.")] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until interrupted.")
-    ] = False,
-    workload: Annotated[str | None, typer.Option(help="Whose decision point decided.")] = None,
-    caller: Annotated[str | None, typer.Option(help="Workload, or a whole SPIFFE ID.")] = None,
-    rpc: Annotated[
-        str | None,
-        typer.Option(help="/package.Service/Method, its last parts, or an object's action."),
-    ] = None,
-    user: Annotated[
-        str | None, typer.Option(help="Subject of a token that the issuer signed.")
-    ] = None,
-    tenant: Annotated[str | None, typer.Option(help="The user's.")] = None,
-    role: Annotated[str | None, typer.Option(help="One of the user's.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Reason code.")] = None,
-    grant: Annotated[str | None, typer.Option(help="Id of the grant that allowed.")] = None,
-    allowed: Annotated[
-        bool | None, typer.Option("--allowed/--denied", help="One of the two answers only.")
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="Of the bundle that decided, or one of its two parts.")
-    ] = None,
-    decision_id: Annotated[
-        str | None, typer.Option("--id", help="Decision id, or its beginning.")
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit", "-n", min=0, help="The last N; 20 without --since, all with it; 0: all."
-        ),
-    ] = None,
-    output: Annotated[
-        Format, typer.Option("-o", "--output", help="`json`: the records, one a line.")
-    ] = Format.TABLE,
+    since: Since = None,
+    until: Until = None,
+    follow: Follow = False,
+    workload: Where = None,
+    caller: Caller = None,
+    rpc: Rpc = None,
+    user: User = None,
+    tenant: Tenant = None,
+    role: Role = None,
+    reason: Reason = None,
+    grant: Grant = None,
+    allowed: Allowed = None,
+    revision: Revision = None,
+    decision_id: DecisionId = None,
+    limit: Limit = None,
+    output: Output = Format.TABLE,
 ) -> None:
     """Show recorded decisions in order of time, those of a mesh that is down too.
 
     Whatever cannot be read of the logs is named on standard error.
     """
-    from paymesh.mesh import repository_root
-    from paymesh.paths import default_paths
-    from paymesh.policy.log import codes, moments
-    from paymesh.policy.log.merge import Reader
     from paymesh.policy.log.selection import Selection
 
-    now_ns = time.time_ns()
-    if follow and until is not None:
-        raise typer.BadParameter("--follow has no end: leave --until out")
-    if reason is not None:
-        codes.require("reason code", reason, codes.known(repository_root()))
-    paths = default_paths()
-    _require_workload(paths.run, workload)
     selection = Selection(
         caller=caller,
         rpc=rpc,
@@ -103,25 +104,46 @@ def log(
         revision=revision,
         decision_id=decision_id,
     )
-    shown = _Printer(output)
+    if follow and until is not None:
+        raise typer.BadParameter("--follow has no end: leave --until out")
+    if limit is None:
+        limit = 0 if since else _LAST
+    _show(selection, _Scope(workload, since, until, limit), _Printer(output), follow=follow)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scope:
+    """Where, when and how many."""
+
+    workload: str | None
+    since: str | None
+    until: str | None
+    limit: int
+
+
+def _show(selection: Selection, scope: _Scope, shown: _Printer, *, follow: bool) -> None:
+    from paymesh.paths import default_paths
+    from paymesh.policy.log import moments
+    from paymesh.policy.log.merge import Reader
+
+    paths, now_ns = default_paths(), time.time_ns()
+    _require(paths.run, scope.workload, selection.reason)
     damage: list[Damage] = []
     reader = Reader(
         selection,
         shown.damage if follow else damage.append,
-        since_ns=moments.parse(since, now_ns) if since else None,
-        until_ns=moments.parse(until, now_ns) if until else None,
+        since_ns=moments.parse(scope.since, now_ns) if scope.since else None,
+        until_ns=moments.parse(scope.until, now_ns) if scope.until else None,
     )
-    if limit is None:
-        limit = 0 if since else _LAST
     if follow:
-        _follow(paths, workload, reader, limit, shown)
-    shown.entries(_up_to_now(reader, _chains(paths, workload), limit))
+        _follow(paths, reader, scope, shown)
+    shown.entries(_up_to_now(reader, _chains(paths, scope.workload), scope.limit))
     for found in damage[:_MOST_DAMAGE_SHOWN]:
         shown.damage(found)
     if len(damage) > _MOST_DAMAGE_SHOWN:
         errors.print(f"‼ and {len(damage) - _MOST_DAMAGE_SHOWN} more places like these")
     if not shown.count:
-        _hint(is_filtered=selection != Selection() or bool(workload), since=since, until=until)
+        _hint(selection, scope)
 
 
 class _Printer:
@@ -158,10 +180,13 @@ class _Printer:
         errors.print(f"[yellow]‼[/yellow] {rich.markup.escape(str(found))}")
 
 
-def _require_workload(run: Path, workload: str | None) -> None:
-    from paymesh.mesh import load_mesh
+def _require(run: Path, workload: str | None, reason: str | None) -> None:
+    """Refuses names of things that there are not."""
+    from paymesh.mesh import load_mesh, repository_root
     from paymesh.policy.log import codes, files
 
+    if reason is not None:
+        codes.require("reason code", reason, codes.known(repository_root()))
     if workload is not None:
         services = [service.name for service in load_mesh().services()]
         choices = {*files.workloads(run), *services}
@@ -196,14 +221,12 @@ def _up_to_now(reader: Reader, chains: Iterable[Sequence[LogFile]], limit: int) 
         yield from entries
 
 
-def _follow(
-    paths: Paths, workload: str | None, reader: Reader, limit: int, shown: _Printer
-) -> NoReturn:
+def _follow(paths: Paths, reader: Reader, scope: _Scope, shown: _Printer) -> NoReturn:
     """Shows what there is, then what comes, until interrupted."""
     from paymesh.policy.log.follow import Follower
 
-    with Follower(paths.run, workload) as follower:
-        shown.entries(_up_to_now(reader, follower.chains, limit))
+    with Follower(paths.run, scope.workload) as follower:
+        shown.entries(_up_to_now(reader, follower.chains, scope.limit))
         for batch in follower.batches(reader):
             shown.entries(batch)
     raise AssertionError("a log is followed for ever")
@@ -223,10 +246,12 @@ def _patience() -> Iterator[None]:
         status.stop()
 
 
-def _hint(*, is_filtered: bool, since: str | None, until: str | None) -> None:
-    if since or until:
+def _hint(selection: Selection, scope: _Scope) -> None:
+    from paymesh.policy.log.selection import Selection
+
+    if scope.since or scope.until:
         errors.print("no such decision in that time: ask for more with an earlier --since")
-    elif is_filtered:
+    elif scope.workload or selection != Selection():
         errors.print("no such decision is recorded: `paymesh policy log` shows the last ones")
     else:
         errors.print("no decision is recorded yet: each call makes one, such as `paymesh demo`'s")
