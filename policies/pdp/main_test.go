@@ -44,7 +44,7 @@ authz.decision := {"allowed": true, "dynamic_metadata": {"reason": "ALLOWED"}}
 
 objects.decision := {"allowed": input.user.sub == "alice", "reason": "ALLOWED"}
 
-log.mask := {"/secret"}
+log.mask := {"erase": {"/secret"}}
 `
 
 // bundleServer serves whatever bundle it was last given.

@@ -90,8 +90,9 @@ _kind_reason(kind) := "BODY_UNREADABLE" if {
 	_body.kind == kind
 } else := "ACCOUNT_KIND_REFUSED"
 
-# Whatever its value: `false` where an amount belongs is an amount, and a bad one.
-_has_amount if "amount" in object.keys(_body)
+# Whatever its value: `false` where an amount belongs is an amount, and a bad one. It reads this one
+# field, so that what the log erases of the others can change no decision.
+_has_amount if type_name(_body.amount)
 
 # protojson of the message: lowerCamelCase names, int64 as strings, enums by name.
 _body := input.parsed_body if {

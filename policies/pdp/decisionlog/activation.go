@@ -21,6 +21,8 @@ var errNotStarted = errors.New("the decision log is not open yet")
 // activation is what changes when a bundle is activated.
 type activation struct {
 	masking masking
+	tokens  *knownTokens
+	mesh    policy.Mesh
 	// revision as it is recorded.
 	revision string
 	// refusal is why no decision may be given under this policy, or nil.
@@ -30,7 +32,12 @@ type activation struct {
 // activate runs inside the transaction that activates a policy, before anybody
 // can ask it.
 func (p *Plugin) activate(ctx context.Context, txn storage.Transaction) {
-	next := &activation{masking: p.masker.prepare(ctx, txn)}
+	next := &activation{
+		masking: p.masker.prepare(ctx, txn),
+		tokens:  &knownTokens{},
+		mesh:    policy.ReadMesh(ctx, p.manager.Store, txn),
+	}
+	p.tokens.query.Prepare(ctx, txn)
 	revisions, err := policy.Revisions(ctx, p.manager.Store, txn)
 	next.revision = policy.JoinRevisions(revisions)
 	if err == nil {

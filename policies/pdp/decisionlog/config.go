@@ -12,6 +12,7 @@ const (
 	defaultMaxPending     = 1024
 	defaultMaxRecordBytes = 64 << 10
 	defaultMaskPath       = "paymesh/log/mask"
+	defaultTokenPath      = "paymesh/log/token"
 	defaultWait           = time.Second
 
 	fsyncNever = "never"
@@ -29,8 +30,10 @@ type Config struct {
 	MaxRecordBytes int `json:"max_record_bytes"`
 	// MaxBytes: a file that has reached it is renamed and a new one begun; 0 never.
 	MaxBytes int64 `json:"max_bytes"`
-	// Mask is the path of the set of JSON pointers erased from the input.
+	// Mask is the path of the document that says what is not recorded of the input.
 	Mask string `json:"mask"`
+	// Token is the path of the document that says what is recorded of a token.
+	Token string `json:"token"`
 	// Fsync is "never" (a record survives the process) or "batch" (and the machine).
 	Fsync string `json:"fsync"`
 	// WaitMilliseconds bounds the wait of a REST decision, which has no deadline.
@@ -50,6 +53,7 @@ func ParseConfig(content []byte) (*Config, error) {
 		MaxPending:       defaultMaxPending,
 		MaxRecordBytes:   defaultMaxRecordBytes,
 		Mask:             defaultMaskPath,
+		Token:            defaultTokenPath,
 		Fsync:            fsyncNever,
 		WaitMilliseconds: int(defaultWait / time.Millisecond),
 	}
@@ -59,8 +63,8 @@ func ParseConfig(content []byte) (*Config, error) {
 	switch {
 	case c.Path == "":
 		return nil, errors.New(PluginName + ": \"path\" is missing")
-	case c.MaxPending < 1 || c.MaxRecordBytes < 1 || c.WaitMilliseconds < 1 || c.MaxBytes < 0 || c.Mask == "":
-		return nil, errors.New(PluginName + ": a limit must be positive and \"mask\" must name a document")
+	case c.MaxPending < 1 || c.MaxRecordBytes < 1 || c.WaitMilliseconds < 1 || c.MaxBytes < 0 || c.Mask == "" || c.Token == "":
+		return nil, errors.New(PluginName + ": a limit must be positive; \"mask\" and \"token\" must name a document")
 	case c.Fsync != fsyncNever && c.Fsync != fsyncBatch:
 		return nil, fmt.Errorf("%s: \"fsync\" is %q, not %q or %q", PluginName, c.Fsync, fsyncNever, fsyncBatch)
 	case c.Path == standardOutput && (c.MaxBytes != 0 || c.Fsync != fsyncNever):

@@ -8,9 +8,9 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// appendValue writes a term as JSON without what the mask erases. Leaving out
+// appendValue writes a term as JSON, and null for what the mask erases. Erasing
 // while writing needs no copy, and cannot touch a document that is still in use.
-func appendValue(line []byte, value ast.Value, erase *pointers) []byte {
+func appendValue(line []byte, value ast.Value, mask *pointers) []byte {
 	switch value := value.(type) {
 	case nil, ast.Null:
 		return append(line, "null"...)
@@ -21,27 +21,27 @@ func appendValue(line []byte, value ast.Value, erase *pointers) []byte {
 	case ast.String:
 		return appendString(line, string(value))
 	case ast.Object:
-		return appendObject(line, value, erase)
+		return appendObject(line, value, mask)
 	case *ast.Array:
 		line = append(line, '[')
 		for i := range value.Len() {
-			line = appendElement(line, strconv.Itoa(i), value.Elem(i), erase)
+			line = appendElement(line, strconv.Itoa(i), value.Elem(i), mask)
 		}
 		return closeWith(line, ']')
 	case ast.Set:
 		line = append(line, '[')
 		for i, element := range value.Slice() {
-			line = appendElement(line, strconv.Itoa(i), element, erase)
+			line = appendElement(line, strconv.Itoa(i), element, mask)
 		}
 		return closeWith(line, ']')
 	}
 	return appendString(line, fmt.Sprintf("<%s>", ast.ValueName(value)))
 }
 
-// An erased element leaves a null: the others keep their index.
-func appendElement(line []byte, index string, element *ast.Term, erase *pointers) []byte {
-	below, erased := erase.step(index)
-	if erased {
+// An element that is left out leaves a null, too: the others keep their index.
+func appendElement(line []byte, index string, element *ast.Term, mask *pointers) []byte {
+	below, is := mask.step(index)
+	if is != recorded {
 		line = append(line, "null"...)
 	} else {
 		line = appendValue(line, element.Value, below)
@@ -49,20 +49,24 @@ func appendElement(line []byte, index string, element *ast.Term, erase *pointers
 	return append(line, ',')
 }
 
-func appendObject(line []byte, object ast.Object, erase *pointers) []byte {
+func appendObject(line []byte, object ast.Object, mask *pointers) []byte {
 	line = append(line, '{')
 	object.Foreach(func(key, value *ast.Term) {
 		name, ok := key.Value.(ast.String)
 		if !ok {
 			name = ast.String(key.Value.String())
 		}
-		below, erased := erase.step(string(name))
-		if erased {
+		below, is := mask.step(string(name))
+		if is == leftOut {
 			return
 		}
 		line = appendString(line, string(name))
 		line = append(line, ':')
-		line = appendValue(line, value.Value, below)
+		if is == erased {
+			line = append(line, "null"...)
+		} else {
+			line = appendValue(line, value.Value, below)
+		}
 		line = append(line, ',')
 	})
 	return closeWith(line, '}')

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/dependencies"
@@ -16,10 +17,16 @@ import (
 // Mask says what of an input is recorded. The zero Mask records nothing of it:
 // forgetting to ask is not a leak.
 type Mask struct {
-	erase *pointers
+	pointers *pointers
 	// omit is why there is no input in the record; of a zero Mask it is "unmasked".
 	omit string
 }
+
+// The mask document is an object of two sets (or lists) of JSON pointers.
+const (
+	eraseKey    = "erase"
+	leaveOutKey = "leave_out"
+)
 
 // always is erased whatever the policy says. A body's raw bytes and a header's
 // raw value would undo the erasure of a field, and these headers are credentials
@@ -33,8 +40,7 @@ var always = []string{
 	"/attributes/request/http/headers/proxy-authorization",
 }
 
-// masker evaluates the mask document, a set (or list) of JSON pointers into the
-// input.
+// masker evaluates the mask document.
 type masker struct {
 	manager *plugins.Manager
 	ref     ast.Ref
@@ -99,7 +105,7 @@ func (m *masker) uses() (input, data bool, err error) {
 }
 
 func (m *masker) evaluate(ctx context.Context, query *policy.Query, txn storage.Transaction, input ast.Value) Mask {
-	value, err := query.Eval(ctx, txn, input, policy.LogPrints{Logger: m.manager.Logger()})
+	value, err := query.Eval(ctx, txn, input, time.Now(), policy.LogPrints{Logger: m.manager.Logger()})
 	if err != nil {
 		return omitted(err)
 	}
@@ -107,7 +113,7 @@ func (m *masker) evaluate(ctx context.Context, query *policy.Query, txn storage.
 	if err != nil {
 		return omitted(err)
 	}
-	return Mask{erase: set}
+	return Mask{pointers: set}
 }
 
 // omitted: without a mask the input is not recorded at all, never as it is.
@@ -119,24 +125,39 @@ func omitted(err error) Mask {
 }
 
 func parsePointers(value ast.Value) (*pointers, error) {
-	collection, ok := value.(interface {
-		Iter(func(*ast.Term) error) error
-	})
+	document, ok := value.(ast.Object)
 	if !ok {
-		return nil, fmt.Errorf("it is a %s and not a set of strings", ast.ValueName(value))
+		return nil, fmt.Errorf("it is a %s and not an object", ast.ValueName(value))
 	}
-	set := &pointers{}
+	mask := &pointers{}
 	for _, pointer := range always {
-		if err := set.add(pointer); err != nil {
+		if err := mask.add(pointer, erased); err != nil {
 			return nil, err
 		}
 	}
-	err := collection.Iter(func(element *ast.Term) error {
+	return mask, document.Iter(func(key, list *ast.Term) error {
+		switch key.Value {
+		case ast.String(eraseKey):
+			return mask.addAll(list.Value, erased)
+		case ast.String(leaveOutKey):
+			return mask.addAll(list.Value, leftOut)
+		}
+		return fmt.Errorf("it has the key %v, which means nothing", key)
+	})
+}
+
+func (p *pointers) addAll(list ast.Value, is fate) error {
+	collection, ok := list.(interface {
+		Iter(func(*ast.Term) error) error
+	})
+	if !ok {
+		return fmt.Errorf("it has a %s where a set of strings belongs", ast.ValueName(list))
+	}
+	return collection.Iter(func(element *ast.Term) error {
 		pointer, ok := element.Value.(ast.String)
 		if !ok {
 			return fmt.Errorf("it has a %s where a string belongs", ast.ValueName(element.Value))
 		}
-		return set.add(string(pointer))
+		return p.add(string(pointer), is)
 	})
-	return set, err
 }

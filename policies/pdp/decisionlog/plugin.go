@@ -38,6 +38,7 @@ type Plugin struct {
 	manager *plugins.Manager
 	status  *report.Reporter
 	masker  *masker
+	tokens  *tokens
 	// open gives the guard, the same one each time; nil where none is configured.
 	open func() (*revision.Guard, error)
 
@@ -59,6 +60,7 @@ func New(manager *plugins.Manager, config *Config) *Plugin {
 		manager: manager,
 		status:  report.Start(manager, PluginName),
 		masker:  newMasker(context.Background(), manager, config.Mask),
+		tokens:  newTokens(context.Background(), manager, config.Token),
 	}
 	p.open = sync.OnceValues(func() (*revision.Guard, error) {
 		if config.RevisionFile == "" {
@@ -69,7 +71,7 @@ func New(manager *plugins.Manager, config *Config) *Plugin {
 	if config.RevisionFile != "" {
 		manager.Store = &veto{Store: manager.Store, check: p.refuse}
 	}
-	p.active.Store(&activation{refusal: errNotStarted})
+	p.active.Store(&activation{tokens: &knownTokens{}, refusal: errNotStarted})
 	manager.RegisterCompilerTrigger(func(txn storage.Transaction) { p.activate(context.Background(), txn) })
 	return p
 }
@@ -144,6 +146,9 @@ func (p *Plugin) Record(ctx context.Context, record *Record) error {
 	if w == nil {
 		return ErrNotRecorded
 	}
+	if name, ok := p.active.Load().mesh.Workload(record.Caller); ok {
+		record.Caller = name
+	}
 	if err := w.write(ctx, record, p.config.MaxRecordBytes); err != nil {
 		return err
 	}
@@ -153,11 +158,19 @@ func (p *Plugin) Record(ctx context.Context, record *Record) error {
 	return nil
 }
 
-// Mask is the active policy's mask for one input. The transaction is the one that
-// the input was judged in. Without one (OPA does not hand it to a custom logger, and
-// a second one could wait for ever behind an activation that waits for the first) a
-// mask that depends on input and data cannot be had, and the input is not recorded.
-func (p *Plugin) Mask(ctx context.Context, txn storage.Transaction, input ast.Value) Mask {
+// Redact says what the active policy lets be recorded of the record's input: its
+// mask and the facts of its token. The transaction is the one that the input was
+// judged in.
+func (p *Plugin) Redact(ctx context.Context, txn storage.Transaction, record *Record) {
+	record.Mask = p.mask(ctx, txn, record.Input)
+	record.Token = p.tokens.facts(ctx, txn, p.active.Load().tokens, record.Input)
+}
+
+// mask is the active policy's mask for one input. Without a transaction (OPA does not
+// hand it to a custom logger, and a second one could wait for ever behind an activation
+// that waits for the first) a mask that depends on input and data cannot be had, and
+// the input is not recorded.
+func (p *Plugin) mask(ctx context.Context, txn storage.Transaction, input ast.Value) Mask {
 	masking := p.active.Load().masking
 	switch {
 	case masking.fixed != nil:

@@ -21,17 +21,17 @@ import (
 )
 
 const (
-	noMask     = "package paymesh.log\nmask := set()"
-	fixedMask  = "package paymesh.log\nmask contains concat(\"/\", [\"\", data.fields[_]])"
-	inputMask  = "package paymesh.log\nmask contains sprintf(\"/%s\", [key]) if {\n\tsome key, _ in input\n\tstartswith(key, \"secret\")\n}"
-	dataMask   = "package paymesh.log\nmask contains sprintf(\"/%s\", [key]) if {\n\tsome key, _ in input\n\tkey in data.fields\n}"
+	noMask     = "package paymesh.log\nmask := {}"
+	fixedMask  = "package paymesh.log\nmask.erase contains concat(\"/\", [\"\", data.fields[_]])"
+	inputMask  = "package paymesh.log\nmask.leave_out contains sprintf(\"/%s\", [key]) if {\n\tsome key, _ in input\n\tstartswith(key, \"secret\")\n}"
+	dataMask   = "package paymesh.log\nmask.erase contains sprintf(\"/%s\", [key]) if {\n\tsome key, _ in input\n\tkey in data.fields\n}"
 	oldStamp   = "1700000000000-aaaaaaaaaaaa"
 	newStamp   = "1700000000001-bbbbbbbbbbbb"
 	secretDoc  = `{"secret": "s3cr3t", "open": 1}`
 	secretText = "s3cr3t"
 )
 
-func started(t *testing.T, manager *plugins.Manager, change func(*Config)) *Plugin {
+func started(t testing.TB, manager *plugins.Manager, change func(*Config)) *Plugin {
 	t.Helper()
 	directory := t.TempDir()
 	config, err := ParseConfig([]byte(`{"path": "` + filepath.Join(directory, "log") + `", "wait_milliseconds": 50}`))
@@ -75,11 +75,11 @@ func TestMask(t *testing.T) {
 		"by both":         {dataMask, true, ""},
 		"undefined":       {"package other", false, "the mask is undefined"},
 		"no policy":       {"", false, "the mask failed: no policy is loaded"},
-		"not a set":       {"package paymesh.log\nmask := \"/secret\"", false, "the mask failed: it is a string and not a set of strings"},
-		"not strings":     {"package paymesh.log\nmask := {1}", false, "the mask failed: it has a number where a string belongs"},
-		"not pointers":    {"package paymesh.log\nmask := {\"secret\"}", false, `the mask failed: mask "secret" does not start with a slash`},
-		"conflict":        {"package paymesh.log\nmask := {\"/a\"} if input.open\nmask := {\"/b\"} if input.open", false, "the mask failed: "},
-		"undefined by it": {"package paymesh.log\nmask := {\"/a\"} if input.never", false, "the mask is undefined"},
+		"not a set":       {"package paymesh.log\nmask := \"/secret\"", false, "the mask failed: it is a string and not an object"},
+		"not strings":     {"package paymesh.log\nmask := {\"erase\": {1}}", false, "the mask failed: it has a number where a string belongs"},
+		"not pointers":    {"package paymesh.log\nmask := {\"erase\": {\"secret\"}}", false, `the mask failed: mask "secret" does not start with a slash`},
+		"conflict":        {"package paymesh.log\nmask := {} if input.open\nmask := {\"erase\": {\"/b\"}} if input.open", false, "the mask failed: "},
+		"undefined by it": {"package paymesh.log\nmask := {} if input.never", false, "the mask is undefined"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			manager := policytest.Manager(t)
@@ -88,7 +88,7 @@ func TestMask(t *testing.T) {
 				policytest.Activate(t, manager, policytest.Policy{Rego: c.rego, Data: map[string]any{"fields": []any{"secret"}}})
 			}
 			record := &Record{DecisionID: "id-1", Input: ast.MustParseTerm(secretDoc).Value}
-			policytest.Read(t, manager, func(txn storage.Transaction) { record.Mask = p.Mask(t.Context(), txn, record.Input) })
+			policytest.Read(t, manager, func(txn storage.Transaction) { p.Redact(t.Context(), txn, record) })
 			if err := p.Record(t.Context(), record); err != nil {
 				t.Fatal(err)
 			}
@@ -299,7 +299,7 @@ func TestStopOrder(t *testing.T) {
 // A configuration without a path or with a limit of nothing is refused.
 func TestParseConfig(t *testing.T) {
 	for _, text := range []string{
-		`{}`, `{"path": ""}`, `{"path": "x", "max_pending": 0}`, `{"path": "x", "max_record_bytes": -1}`, `{"path": "x", "mask": ""}`,
+		`{}`, `{"path": ""}`, `{"path": "x", "max_pending": 0}`, `{"path": "x", "max_record_bytes": -1}`, `{"path": "x", "mask": ""}`, `{"path": "x", "token": ""}`,
 		`{"path": "x", "fsync": "sometimes"}`, `{"path": "x", "wait_milliseconds": 0}`, `{"path": "x", "max_bytes": -1}`, `{"path": 1}`, `[`,
 		`{"path": "x", "revision_floor_file": "y"}`, `{"path": "-", "max_bytes": 1}`, `{"path": "-", "fsync": "batch"}`,
 	} {

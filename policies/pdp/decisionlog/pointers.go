@@ -8,19 +8,32 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// pointers is a set of JSON pointers (RFC 6901) as a tree. A segment "*" stands
-// for every key and index at its place: an addition to the RFC, without which a
-// mask for the elements of a list would have to look at the input.
+// fate is what the log makes of a value.
+type fate uint8
+
+const (
+	recorded fate = iota
+	// erased: null stands in its place.
+	erased
+	// leftOut: not even its name is recorded.
+	leftOut
+)
+
+// pointers is a set of JSON pointers (RFC 6901) as a tree, each with the fate of
+// what it points at. A segment "*" stands for every key and index at its place: an
+// addition to the RFC, without which a mask for the elements of a list would have
+// to look at the input.
 type pointers struct {
-	erased bool
-	below  map[string]*pointers
+	fate  fate
+	below map[string]*pointers
 }
 
 const anySegment = "*"
 
 var unescape = strings.NewReplacer("~1", "/", "~0", "~")
 
-func (p *pointers) add(pointer string) error {
+// add gives a fate to what a pointer points at; of two the stricter holds.
+func (p *pointers) add(pointer string, is fate) error {
 	if !strings.HasPrefix(pointer, "/") {
 		return fmt.Errorf("mask %q does not start with a slash", pointer)
 	}
@@ -37,25 +50,20 @@ func (p *pointers) add(pointer string) error {
 		}
 		node = next
 	}
-	node.erased = true
+	node.fate = max(node.fate, is)
 	return nil
 }
 
-// step goes down one key. The nil set erases nothing.
-func (p *pointers) step(key string) (below *pointers, erased bool) {
+// step goes down one key. The nil set leaves everything as it is.
+func (p *pointers) step(key string) (below *pointers, is fate) {
 	if p == nil || p.below == nil {
-		return nil, false
+		return nil, recorded
 	}
-	named, every := p.below[key], p.below[anySegment]
-	switch {
-	case named != nil && named.erased, every != nil && every.erased:
-		return nil, true
-	case named == nil:
-		return every, false
-	case every == nil:
-		return named, false
+	below = merge(p.below[key], p.below[anySegment])
+	if below == nil {
+		return nil, recorded
 	}
-	return merge(named, every), false
+	return below, below.fate
 }
 
 // merge makes the union of two sets; neither changes, they are shared.
@@ -66,7 +74,7 @@ func merge(a, b *pointers) *pointers {
 		}
 		return a
 	}
-	union := &pointers{erased: a.erased || b.erased, below: make(map[string]*pointers, len(a.below)+len(b.below))}
+	union := &pointers{fate: max(a.fate, b.fate), below: make(map[string]*pointers, len(a.below)+len(b.below))}
 	for key, node := range a.below {
 		union.below[key] = merge(node, b.below[key])
 	}

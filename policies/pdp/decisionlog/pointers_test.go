@@ -10,32 +10,38 @@ import (
 
 func reader(content []byte) io.Reader { return bytes.NewReader(content) }
 
-// A pointer erases what it names, and nothing beside it; the document stays whole.
+// What a pointer names is null in its place, or left out with its name, and nothing
+// beside it; the document stays whole.
 func TestErase(t *testing.T) {
 	for name, c := range map[string]struct {
-		pointers []string
-		document string
-		want     string
+		erase, leaveOut []string
+		document        string
+		want            string
 	}{
-		"a key":                     {[]string{"/a"}, `{"a": 1, "ab": 2}`, `{"ab": 2}`},
-		"a nested key":              {[]string{"/a/b"}, `{"a": {"b": 1, "c": 2}}`, `{"a": {"c": 2}}`},
-		"what is not there":         {[]string{"/x/y", "/a/b/c"}, `{"a": {"b": 1}}`, `{"a": {"b": 1}}`},
-		"only below":                {[]string{"/b"}, `{"a": {"b": 1}}`, `{"a": {"b": 1}}`},
-		"an element keeps indices":  {[]string{"/a/1"}, `{"a": [1, 2, 3]}`, `{"a": [1, null, 3]}`},
-		"every element":             {[]string{"/a/*/t"}, `{"a": [{"t": 1, "u": 2}, {"t": 3}], "t": 4}`, `{"a": [{"u": 2}, {}], "t": 4}`},
-		"every key":                 {[]string{"/*/t"}, `{"a": {"t": 1}, "b": {"t": 2, "u": 3}}`, `{"a": {}, "b": {"u": 3}}`},
-		"named and every":           {[]string{"/a/x", "/*/y", "/a/*/z"}, `{"a": {"x": 1, "y": 2, "w": {"z": 3}}, "b": {"x": 4, "y": 5}}`, `{"a": {"w": {}}, "b": {"x": 4}}`},
-		"same path named and every": {[]string{"/a/b/c", "/*/b/d", "/a/b/e"}, `{"a": {"b": {"c": 1, "d": 2, "e": 3, "f": 4}}}`, `{"a": {"b": {"f": 4}}}`},
-		"escaped slash and tilde":   {[]string{"/a~1b", "/c~0d"}, `{"a/b": 1, "c~d": 2, "e": 3}`, `{"e": 3}`},
-		"a member of a set":         {[]string{"/s/0"}, `{"s": {"only"}}`, `{"s": [null]}`},
-		"a longer pointer too":      {[]string{"/a/b", "/a"}, `{"a": {"b": 1}}`, `{}`},
-		"the empty key":             {[]string{"/"}, `{"": 1, "a": 2}`, `{"a": 2}`},
+		"a key":                     {[]string{"/a"}, nil, `{"a": 1, "ab": 2}`, `{"a": null, "ab": 2}`},
+		"a nested key":              {[]string{"/a/b"}, nil, `{"a": {"b": 1, "c": 2}}`, `{"a": {"b": null, "c": 2}}`},
+		"what is not there":         {[]string{"/x/y", "/a/b/c"}, []string{"/z"}, `{"a": {"b": 1}}`, `{"a": {"b": 1}}`},
+		"only below":                {[]string{"/b"}, []string{"/b"}, `{"a": {"b": 1}}`, `{"a": {"b": 1}}`},
+		"an element keeps indices":  {[]string{"/a/1"}, []string{"/a/0"}, `{"a": [1, 2, 3]}`, `{"a": [null, null, 3]}`},
+		"every element":             {[]string{"/a/*/t"}, nil, `{"a": [{"t": 1, "u": 2}, {"t": 3}], "t": 4}`, `{"a": [{"t": null, "u": 2}, {"t": null}], "t": 4}`},
+		"every key":                 {[]string{"/*/t"}, nil, `{"a": {"t": 1}, "b": {"t": 2, "u": 3}}`, `{"a": {"t": null}, "b": {"t": null, "u": 3}}`},
+		"named and every":           {[]string{"/a/x", "/*/y", "/a/*/z"}, nil, `{"a": {"x": 1, "y": 2, "w": {"z": 3}}, "b": {"x": 4, "y": 5}}`, `{"a": {"x": null, "y": null, "w": {"z": null}}, "b": {"x": 4, "y": null}}`},
+		"same path named and every": {[]string{"/a/b/c", "/*/b/d", "/a/b/e"}, nil, `{"a": {"b": {"c": 1, "d": 2, "e": 3, "f": 4}}}`, `{"a": {"b": {"c": null, "d": null, "e": null, "f": 4}}}`},
+		"escaped slash and tilde":   {[]string{"/a~1b"}, []string{"/c~0d"}, `{"a/b": 1, "c~d": 2, "e": 3}`, `{"a/b": null, "e": 3}`},
+		"a member of a set":         {[]string{"/s/0"}, nil, `{"s": {"only"}}`, `{"s": [null]}`},
+		"a longer pointer too":      {[]string{"/a/b", "/a"}, nil, `{"a": {"b": 1}}`, `{"a": null}`},
+		"the empty key":             {[]string{"/"}, nil, `{"": 1, "a": 2}`, `{"": null, "a": 2}`},
+		"left out":                  {nil, []string{"/a", "/b/c"}, `{"a": 1, "b": {"c": 2, "d": 3}}`, `{"b": {"d": 3}}`},
+		"left out and erased":       {[]string{"/a", "/b/*"}, []string{"/a", "/b/c"}, `{"a": 1, "b": {"c": 2, "d": 3}}`, `{"b": {"d": null}}`},
+		"nothing is left":           {nil, []string{"/a"}, `{"a": 1}`, `{}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := &pointers{}
-			for _, pointer := range c.pointers {
-				if err := set.add(pointer); err != nil {
-					t.Fatal(err)
+			for is, list := range map[fate][]string{erased: c.erase, leftOut: c.leaveOut} {
+				for _, pointer := range list {
+					if err := set.add(pointer, is); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 			document := ast.MustParseTerm(c.document).Value
@@ -50,20 +56,23 @@ func TestErase(t *testing.T) {
 	}
 }
 
-// What is no pointer makes no mask.
+// What is no mask makes none; one that says nothing erases what is always erased.
 func TestParsePointers(t *testing.T) {
-	for _, text := range []string{`{"a"}`, `{""}`, `{1}`, `"/a"`, `{"/a": 1}`, `true`, `null`} {
+	for _, text := range []string{
+		`{"erase": {"a"}}`, `{"erase": {""}}`, `{"erase": {1}}`, `{"erase": "/a"}`, `{"leave_out": {"a"}}`, `{"leave_out": null}`,
+		`{"erased": {"/a"}}`, `{"erase": {"/a"}, "other": set()}`, `{1: {"/a"}}`, `{"/a"}`, `["/a"]`, `"/a"`, `true`, `null`,
+	} {
 		if set, err := parsePointers(ast.MustParseTerm(text).Value); err == nil {
 			t.Errorf("%s: got %+v", text, set)
 		}
 	}
-	for _, text := range []string{`set()`, `[]`, `{"/a"}`, `["/a", "/b/c"]`} {
+	for _, text := range []string{`{}`, `{"erase": set()}`, `{"leave_out": []}`, `{"erase": {"/a"}, "leave_out": ["/a", "/b/c"]}`} {
 		set, err := parsePointers(ast.MustParseTerm(text).Value)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := appendValue(nil, ast.MustParseTerm(`{"attributes": {"request": {"http": {"rawBody": "x", "headers": {"authorization": "x"}}}}}`).Value, set)
-		if !sameJSON(t, got, []byte(`{"attributes": {"request": {"http": {"headers": {}}}}}`)) {
+		if !sameJSON(t, got, []byte(`{"attributes": {"request": {"http": {"rawBody": null, "headers": {"authorization": null}}}}}`)) {
 			t.Errorf("%s: credentials and raw body are left: %s", text, got)
 		}
 	}
@@ -74,17 +83,17 @@ func TestParsedMasks(t *testing.T) {
 	var masks parsedMasks
 	for range 3 {
 		for _, name := range []string{"a", "b", "c"} {
-			set, err := masks.parse(ast.MustParseTerm(`{"/` + name + `"}`).Value)
+			set, err := masks.parse(ast.MustParseTerm(`{"erase": {"/` + name + `"}}`).Value)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, erased := set.step(name); !erased || len(set.below) != 2 { // and /attributes
+			if _, is := set.step(name); is != erased || len(set.below) != 2 { // and /attributes
 				t.Errorf("%s: got %+v", name, set)
 			}
 		}
 	}
-	one, _ := masks.parse(ast.MustParseTerm(`{"/a"}`).Value)
-	if again, _ := masks.parse(ast.MustParseTerm(`{"/a"}`).Value); again != one {
+	one, _ := masks.parse(ast.MustParseTerm(`{"erase": {"/a"}}`).Value)
+	if again, _ := masks.parse(ast.MustParseTerm(`{"erase": {"/a"}}`).Value); again != one {
 		t.Error("it was parsed again")
 	}
 }

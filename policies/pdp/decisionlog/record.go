@@ -16,8 +16,9 @@ const maxNameBytes = 512
 type Record struct {
 	DecisionID string
 	Time       time.Time
-	Caller     string    // SPIFFE id
+	Caller     string    // as presented; recorded by its short name if it is a workload of the mesh
 	User       ast.Value // verified claims, or nil
+	Token      Facts     // of the authorization header; nil if there is none
 	RPC        string    // raw path without the query, or the action of an object-level question
 	Input      ast.Value
 	Mask       Mask
@@ -37,9 +38,9 @@ func (r *Record) appendTo(line []byte, maxBytes int) []byte {
 	begin := len(line)
 	line = r.appendHead(line)
 	head := len(line)
-	if r.Input != nil && r.Mask.erase != nil {
+	if r.Input != nil && r.Mask.pointers != nil {
 		line = append(line, `,"input":`...)
-		line = appendValue(line, r.Input, r.Mask.erase)
+		line = appendValue(line, r.Input, r.Mask.pointers)
 	}
 	before := len(line)
 	line = r.appendTail(line, r.omission())
@@ -53,7 +54,7 @@ func (r *Record) omission() string {
 	switch {
 	case r.Input == nil:
 		return "none"
-	case r.Mask.erase != nil:
+	case r.Mask.pointers != nil:
 		return ""
 	case r.Mask.omit == "":
 		return "unmasked"
@@ -70,6 +71,8 @@ func (r *Record) appendHead(line []byte) []byte {
 	line = appendString(line, bounded(r.Caller))
 	line = append(line, `,"user":`...)
 	line = appendValue(line, r.User, nil)
+	line = append(line, `,"token":`...)
+	line = r.Token.appendTo(line)
 	line = append(line, `,"rpc":`...)
 	path, _, _ := strings.Cut(r.RPC, "?") // a query may hold anything
 	return appendString(line, bounded(path))

@@ -15,9 +15,9 @@ func exampleRecord() *Record {
 		Time:       time.Date(2026, 1, 2, 3, 4, 5, 6, time.FixedZone("", 3600)),
 		Caller:     "spiffe://mesh.test/ns/a/sa/payments",
 		User:       ast.MustParseTerm(`{"sub": "alice"}`).Value,
-		RPC:        "/bank.v1.Transfers/Send?token=secret",
-		Input:      ast.MustParseTerm(`{"a": 1, "secret": 2}`).Value,
-		Mask:       Mask{erase: &pointers{below: map[string]*pointers{"secret": {erased: true}}}},
+		RPC:        "/bank.v1.Transfers/Send?token=s3cr3t",
+		Input:      ast.MustParseTerm(`{"a": 1, "secret": "s3cr3t"}`).Value,
+		Mask:       Mask{pointers: &pointers{below: map[string]*pointers{"secret": {fate: erased}}}},
 		Result:     ast.MustParseTerm(`{"allowed": true}`).Value,
 		Allowed:    true,
 		Reason:     "ALLOWED",
@@ -31,7 +31,7 @@ func exampleRecord() *Record {
 // A record is one line, with these keys in this form.
 func TestRecord(t *testing.T) {
 	const want = `{"decision_id":"id-1","time":"2026-01-02T02:04:05.000000006Z","caller":"spiffe://mesh.test/ns/a/sa/payments",` +
-		`"user":{"sub":"alice"},"rpc":"/bank.v1.Transfers/Send","input":{"a":1},"result":{"allowed":true},"allowed":true,` +
+		`"user":{"sub":"alice"},"token":null,"rpc":"/bank.v1.Transfers/Send","input":{"a":1,"secret":null},"result":{"allowed":true},"allowed":true,` +
 		`"reason":"ALLOWED","grant":"g-1","revision":"r-1","policy_path":"paymesh/authz/decision","eval_ns":42}` + "\n"
 	if got := string(exampleRecord().appendTo(nil, 4096)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -61,7 +61,7 @@ func TestRecordWithoutInput(t *testing.T) {
 			if got["input"] != nil || got["input_omitted"] != c.want || got["decision_id"] != "id-1" || got["allowed"] != true {
 				t.Errorf("got %s", line)
 			}
-			if strings.Contains(string(line), "secret") {
+			if strings.Contains(string(line), "s3cr3t") {
 				t.Errorf("it holds the secret: %s", line)
 			}
 		})

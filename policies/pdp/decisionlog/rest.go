@@ -36,7 +36,7 @@ func (p *Plugin) Log(ctx context.Context, event logs.EventV1) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.config.wait())
 	defer cancel()
-	record.Mask = p.Mask(ctx, nil, record.Input)
+	record.Mask = p.mask(ctx, nil, record.Input)
 	return p.Record(ctx, record)
 }
 

@@ -47,7 +47,7 @@ decision := {"allowed": count([1 | some i in numbers.range(1, 20000); some j in 
 partial := true if path == "/ok"
 `
 
-const mask = "\nmask := set()\n"
+const mask = "\nmask := {}\n"
 
 var environment = map[string]any{"paymesh": map[string]any{"environment": map[string]any{"trust_domain": "mesh.test"}}}
 

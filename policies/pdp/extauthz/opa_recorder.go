@@ -23,10 +23,8 @@ type opaRecorder struct {
 	active  atomic.Pointer[map[string]string]
 }
 
-// Mask is OPA's matter here.
-func (*opaRecorder) Mask(context.Context, storage.Transaction, ast.Value) (none decisionlog.Mask) {
-	return none
-}
+// Redact does nothing: OPA masks what it logs (system.log.mask).
+func (*opaRecorder) Redact(context.Context, storage.Transaction, *decisionlog.Record) {}
 
 func (*opaRecorder) Refusal() error { return nil }
 

@@ -163,7 +163,7 @@ func (p *Plugin) activate(ctx context.Context, txn storage.Transaction) {
 	p.server.query.Prepare(ctx, txn)
 	p.opaLog.activate(ctx, txn)
 	if p.config.ErrorDomain == "" {
-		domain := policy.TrustDomain(ctx, p.manager.Store, txn)
+		domain := policy.ReadMesh(ctx, p.manager.Store, txn).TrustDomain
 		p.server.domain.Store(&domain)
 	}
 	p.reportHealth()

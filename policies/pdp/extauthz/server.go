@@ -116,10 +116,10 @@ func (s *server) ask(ctx context.Context, document ast.Value, record *decisionlo
 		return nil, err
 	}
 	begin := time.Now()
-	answer, err := s.query.Eval(ctx, txn, document, policy.LogPrints{Logger: s.logger})
+	answer, err := s.query.Eval(ctx, txn, document, record.Time, policy.LogPrints{Logger: s.logger})
 	record.Evaluation = time.Since(begin)
 	record.Input, record.Result = document, answer
-	record.Mask = s.recorder.Mask(ctx, txn, document)
+	s.recorder.Redact(ctx, txn, record)
 	return answer, err
 }
 
@@ -171,7 +171,4 @@ func fillFrom(record *decisionlog.Record, given *decision.Decision) {
 	record.Reason = given.Reason()
 	record.Grant = given.Meta("grant")
 	record.User = given.User()
-	if caller := given.Meta("caller"); caller != "" {
-		record.Caller = caller
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/logging"
@@ -122,10 +123,10 @@ func (q *Query) Ready() error {
 	return nil
 }
 
-// Eval answers the question for one input. The transaction must be the caller's
-// own, as the store's readers share a lock that does not nest; a detached query
-// needs none.
-func (q *Query) Eval(ctx context.Context, txn storage.Transaction, input ast.Value, hook print.Hook) (ast.Value, error) {
+// Eval answers the question for one input, at the time that the policy is to take
+// for now. The transaction must be the caller's own, as the store's readers share a
+// lock that does not nest; a detached query needs none.
+func (q *Query) Eval(ctx context.Context, txn storage.Transaction, input ast.Value, now time.Time, hook print.Hook) (ast.Value, error) {
 	p := q.prepared.Load()
 	if p == nil {
 		return nil, ErrNotLoaded
@@ -144,6 +145,7 @@ func (q *Query) Eval(ctx context.Context, txn storage.Transaction, input ast.Val
 	results, err := p.query.Eval(ctx,
 		rego.EvalParsedInput(input),
 		rego.EvalTransaction(txn),
+		rego.EvalTime(now),
 		rego.EvalMetrics(metrics.NoOp()),
 		rego.EvalInterQueryBuiltinCache(q.builtins),
 		rego.EvalInterQueryBuiltinValueCache(q.values),

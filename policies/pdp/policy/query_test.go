@@ -24,7 +24,7 @@ func query(t *testing.T, manager *plugins.Manager, path string) *policy.Query {
 func eval(t *testing.T, manager *plugins.Manager, q *policy.Query, ctx context.Context, input string) (value ast.Value, err error) {
 	t.Helper()
 	policytest.Read(t, manager, func(txn storage.Transaction) {
-		value, err = q.Eval(ctx, txn, ast.MustParseTerm(input).Value, nil)
+		value, err = q.Eval(ctx, txn, ast.MustParseTerm(input).Value, time.Now(), nil)
 	})
 	return value, err
 }
@@ -93,21 +93,32 @@ func TestQueryDeadline(t *testing.T) {
 	}
 }
 
-// Revisions and trust domain are read as a bundle brings them.
+// Revisions and the mesh are read as a bundle brings them.
 func TestStore(t *testing.T) {
 	manager := policytest.Manager(t)
 	policytest.Activate(t, manager, policytest.Policy{
 		Revision: "r-1",
 		Rego:     "package a",
-		Data:     map[string]any{"paymesh": map[string]any{"environment": map[string]any{"trust_domain": "mesh.test"}}},
+		Data: map[string]any{"paymesh": map[string]any{"environment": map[string]any{
+			"trust_domain": "mesh.test", "namespace": "a", "workloads": []any{"payments"},
+		}}},
 	})
 	policytest.Read(t, manager, func(txn storage.Transaction) {
 		revisions, err := policy.Revisions(t.Context(), manager.Store, txn)
 		if err != nil || policy.JoinRevisions(revisions) != "r-1" {
 			t.Errorf("got %v, %v", revisions, err)
 		}
-		if got := policy.TrustDomain(t.Context(), manager.Store, txn); got != "mesh.test" {
-			t.Errorf("got %q", got)
+		mesh := policy.ReadMesh(t.Context(), manager.Store, txn)
+		if mesh.TrustDomain != "mesh.test" {
+			t.Errorf("got %q", mesh.TrustDomain)
+		}
+		for id, want := range map[string]string{
+			"spiffe://mesh.test/ns/a/sa/payments": "payments", "spiffe://mesh.test/ns/a/sa/payments/": "", "spiffe://mesh.test/ns/a/sa/ledger": "",
+			"spiffe://mesh.test/ns/b/sa/payments": "", "spiffe://other.test/ns/a/sa/payments": "", "payments": "", "": "",
+		} {
+			if got, ok := mesh.Workload(id); got != want || ok != (want != "") {
+				t.Errorf("%q: got %q, %v", id, got, ok)
+			}
 		}
 	})
 	if got := policy.JoinRevisions(map[string]string{"b": "2", "a": "1"}); got != "a=1,b=2" {

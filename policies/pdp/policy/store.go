@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/open-policy-agent/opa/v1/storage"
 )
@@ -42,20 +41,4 @@ func JoinRevisions(revisions map[string]string) string {
 		parts = append(parts, name+"="+revisions[name])
 	}
 	return strings.Join(parts, ",")
-}
-
-// TrustDomain reads data.paymesh.environment.trust_domain, empty if the bundle
-// has none.
-func TrustDomain(ctx context.Context, store storage.Store, txn storage.Transaction) string {
-	value, err := store.Read(ctx, txn, storage.MustParsePath("/paymesh/environment/trust_domain"))
-	if err != nil {
-		return ""
-	}
-	switch domain := value.(type) {
-	case string:
-		return domain
-	case ast.String: // a store that keeps terms
-		return string(domain)
-	}
-	return ""
 }
