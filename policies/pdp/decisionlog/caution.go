@@ -21,17 +21,10 @@ func (p *Plugin) cautionConfig() {
 	}
 }
 
-// cautionPolicy says so if a policy can make OPA lose a record before it gets
-// here: OPA's own masking answers the caller even if it fails, and its dropping
-// is meant to lose.
+// cautionPolicy says so if a policy can make OPA drop a record before it gets here.
 func (p *Plugin) cautionPolicy() {
 	compiler := p.manager.GetCompiler()
-	if compiler == nil {
-		return
-	}
-	for _, path := range []string{"system/log/mask", "system/log/drop"} {
-		if len(compiler.GetRules(policy.Ref(path))) > 0 {
-			p.manager.Logger().Warn("The policy defines %s: OPA may drop records of the REST API because of it.", path)
-		}
+	if compiler != nil && len(compiler.GetRules(policy.Ref("system/log/drop"))) > 0 {
+		p.manager.Logger().Warn("The policy defines system.log.drop: OPA drops records of the REST API because of it.")
 	}
 }

@@ -95,7 +95,8 @@ func TestCheckUndefined(t *testing.T) {
 	}
 }
 
-// A panic in a policy's builtin or anywhere else is an error of that one check.
+// A panic in a policy's builtin or anywhere else is an error of that one check, and on
+// record.
 func TestCheckRecoversFromPanic(t *testing.T) {
 	p := run(t, nil, nil)
 	activate(t, p.manager, "")
@@ -103,6 +104,9 @@ func TestCheckRecoversFromPanic(t *testing.T) {
 	p.plugin.server.query = nil
 	if response, err := p.check(t, "/ok"); status.Code(err) != codes.Internal {
 		t.Errorf("got %v, %v", response, err)
+	}
+	if record := p.records(t)[0]; record["allowed"] != false || record["reason"] != decision.ReasonPolicyError || record["error"] == nil {
+		t.Errorf("got %v", record)
 	}
 	p.plugin.server.query = query
 	if _, err := p.check(t, "/ok"); err != nil {

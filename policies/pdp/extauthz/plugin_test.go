@@ -2,11 +2,14 @@ package extauthz
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/plugins"
+	"github.com/open-policy-agent/opa/v1/plugins/logs"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
@@ -116,6 +119,45 @@ func TestWithoutDecisionLog(t *testing.T) {
 	response, err := plugin.server.Check(t.Context(), request("/ok"))
 	if err != nil || response.GetOkResponse() == nil || plugin.opaLog.Revision() != newStamp {
 		t.Errorf("got %v, %v", response, err)
+	}
+}
+
+// events keeps what OPA's decision log hands on.
+type events struct{ last *logs.EventV1 }
+
+func (e *events) Log(_ context.Context, event logs.EventV1) error { e.last = &event; return nil }
+func (*events) Start(context.Context) error                       { return nil }
+func (*events) Stop(context.Context)                              {}
+func (*events) Reconfigure(context.Context, any)                  {}
+
+// Without a decision log of ours, checks go to OPA's, which masks them as the policy says.
+func TestOPAMasksWhatItLogs(t *testing.T) {
+	manager, kept := policytest.Manager(t), &events{}
+	manager.Register("events", kept)
+	config, err := logs.ParseConfig([]byte(`{"plugin": "events"}`), nil, []string{"events"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager.Register(logs.Name, logs.New(config, manager))
+	plugin := register(t, manager, PluginName, Factory{}, map[string]any{"addr": "unix://" + socketPath(t), "path": "system/log/allow"}).(*Plugin)
+	if err := plugin.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer plugin.Stop(t.Context())
+	policytest.Activate(t, manager, policytest.Policy{Revision: newStamp, Rego: `package system.log
+
+allow := true
+
+mask contains "/input/attributes/request/http/headers/authorization" if input.path == "system/log/allow"
+`})
+	if response, err := plugin.server.Check(t.Context(), request("/ok")); err != nil || response.GetOkResponse() == nil {
+		t.Fatalf("got %v, %v", response, err)
+	}
+	if kept.last == nil || kept.last.Input == nil || kept.last.Bundles[policytest.BundleName].Revision != newStamp {
+		t.Fatalf("got %+v", kept.last)
+	}
+	if text := fmt.Sprint(*kept.last.Input); strings.Contains(text, "s3cr3t") || !strings.Contains(text, caller) {
+		t.Errorf("got %s", text)
 	}
 }
 

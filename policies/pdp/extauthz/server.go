@@ -86,8 +86,15 @@ func (s *server) Check(ctx context.Context, request *authv3.CheckRequest) (respo
 	return response, nil
 }
 
-// decide asks the policy and notes in the record what was asked of which policy.
-func (s *server) decide(ctx context.Context, request *authv3.CheckRequest, record *decisionlog.Record) (*decision.Decision, error) {
+// decide asks the policy and notes in the record what was asked of which policy. A
+// panic is an error like another, on record too: some tokens that anybody can make up
+// are enough to make OPA's builtins panic.
+func (s *server) decide(ctx context.Context, request *authv3.CheckRequest, record *decisionlog.Record) (given *decision.Decision, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			given, err = nil, fmt.Errorf("panic: %v", cause)
+		}
+	}()
 	document, err := s.reader.Document(request)
 	if errors.Is(err, input.ErrUnreadable) {
 		record.Error = err.Error()
