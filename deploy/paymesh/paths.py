@@ -46,6 +46,21 @@ class Paths:
         return self.home / "secrets"
 
     @property
+    def bundles(self) -> Path:
+        """Where signed policy bundles are published to and served from."""
+        return self.data / "bundles"
+
+    @property
+    def bundle_signing_key(self) -> Path:
+        """Private key of the policy bundle's signature, PKCS #8 PEM."""
+        return self.secrets / "pki" / "bundle.key"
+
+    @property
+    def shadow_signing_key(self) -> Path:
+        """The same of a shadow policy's bundle, which no decision point enforces."""
+        return self.secrets / "pki" / "shadow.key"
+
+    @property
     def launch(self) -> Path:
         """Without root: a copy of each program for each workload, so that paths tell them apart."""
         return self.home / "launch"

@@ -6,6 +6,8 @@ contents      the files of a bundle, before anything is signed
 bundle        signed, packed, read back, published
 archive       every published bundle, by the revision that decisions name
 publisher     follows edits of policies/ and publishes what compiles
+shadow        a candidate beside the live policy: published, switched off
+shadow_report what decision points say about it
 server        hands the bundle to policy decision points
 served        one file of the server, and those who wait for it
 certificate   the server's certificate, renewed while it runs

@@ -83,13 +83,19 @@ def stamp_ms(revision: str) -> int:
     return int(match[1])
 
 
-def build(files: Mapping[str, bytes], revision: str, key: ec.EllipticCurvePrivateKey) -> Bundle:
+def build(
+    files: Mapping[str, bytes],
+    revision: str,
+    key: ec.EllipticCurvePrivateKey,
+    key_id: str = KEY_ID,
+) -> Bundle:
     """Packs and signs.
 
     Args:
         files: as `contents` makes them.
         revision: as `next_revision` makes it.
         key: P-256.
+        key_id: what decision points call the key.
     """
     manifest = json.dumps({"revision": revision, "roots": list(ROOTS)}, sort_keys=True).encode()
     packed = {**files, _MANIFEST: manifest}
@@ -97,12 +103,12 @@ def build(files: Mapping[str, bytes], revision: str, key: ec.EllipticCurvePrivat
         {"name": name, "hash": _file_digest(name, content), "algorithm": _ALGORITHM}
         for name, content in sorted(packed.items())
     ]
-    token = _sign({"files": listed, "keyid": KEY_ID}, key)
+    token = _sign({"files": listed, "keyid": key_id}, key, key_id)
     packed[_SIGNATURES] = json.dumps({"signatures": [token]}).encode()
     return Bundle(revision, dict(files), _pack(packed))
 
 
-def verify(data: bytes, key: ec.EllipticCurvePublicKey) -> Bundle:
+def verify(data: bytes, key: ec.EllipticCurvePublicKey, key_id: str = KEY_ID) -> Bundle:
     """Reads a bundle as a decision point does, and more strictly: the signature has to name
     its key, and every file has to be listed.
 
@@ -113,7 +119,7 @@ def verify(data: bytes, key: ec.EllipticCurvePublicKey) -> Bundle:
     try:
         signatures = json.loads(packed.pop(_SIGNATURES))["signatures"]
         (token,) = signatures
-        claims = _verified(token, key)
+        claims = _verified(token, key, key_id)
         listed = {entry["name"]: (entry["algorithm"], entry["hash"]) for entry in claims["files"]}
         found = {name: (_ALGORITHM, _file_digest(name, data)) for name, data in packed.items()}
         manifest = json.loads(packed.pop(_MANIFEST))
@@ -128,27 +134,32 @@ def verify(data: bytes, key: ec.EllipticCurvePublicKey) -> Bundle:
     return Bundle(revision, packed, data)
 
 
-def publish(bundle: Bundle, directory: Path) -> None:
+def publish(bundle: Bundle, directory: Path, file_name: str = FILE_NAME) -> None:
     """Puts the bundle where the server finds it, whole or not at all."""
-    write_file(directory / FILE_NAME, bundle.data, 0o644)
+    write_file(directory / file_name, bundle.data, 0o644)
 
 
-def published(directory: Path, key: ec.EllipticCurvePublicKey) -> Bundle | None:
+def published(
+    directory: Path,
+    key: ec.EllipticCurvePublicKey,
+    key_id: str = KEY_ID,
+    file_name: str = FILE_NAME,
+) -> Bundle | None:
     """What was published last; None when there is nothing, or nothing good.
 
     Raises:
         OSError: the file is there and cannot be read.
     """
     try:
-        with (directory / FILE_NAME).open("rb") as file:
+        with (directory / file_name).open("rb") as file:
             data = file.read(MAX_BUNDLE_BYTES + 1)
-        return verify(data, key)
+        return verify(data, key, key_id)
     except (FileNotFoundError, BundleError):
         return None
 
 
-def _sign(claims: Mapping[str, Any], key: ec.EllipticCurvePrivateKey) -> str:
-    header = {"alg": "ES256", "kid": KEY_ID, "typ": "JWT"}
+def _sign(claims: Mapping[str, Any], key: ec.EllipticCurvePrivateKey, key_id: str) -> str:
+    header = {"alg": "ES256", "kid": key_id, "typ": "JWT"}
     signed = b".".join(
         base64url_encode(json.dumps(part, sort_keys=True, separators=(",", ":")).encode())
         for part in (header, claims)
@@ -159,7 +170,7 @@ def _sign(claims: Mapping[str, Any], key: ec.EllipticCurvePrivateKey) -> str:
     return b".".join((signed, base64url_encode(signature))).decode("ascii")
 
 
-def _verified(token: str, key: ec.EllipticCurvePublicKey) -> dict[str, Any]:
+def _verified(token: str, key: ec.EllipticCurvePublicKey, key_id: str) -> dict[str, Any]:
     try:
         header = jwt.get_unverified_header(token)
         signed, _, signature = token.rpartition(".")
@@ -168,10 +179,10 @@ def _verified(token: str, key: ec.EllipticCurvePublicKey) -> dict[str, Any]:
         claims = json.loads(base64url_decode(signed.partition(".")[2]))
     except (jwt.PyJWTError, InvalidSignature, ValueError, AttributeError) as error:
         raise BundleError("the bundle's signature is not by the expected key") from error
-    if header.get("alg") != "ES256" or header.get("kid") != KEY_ID:
-        raise BundleError(f"the bundle's signature does not name ES256 and key {KEY_ID}")
-    if not isinstance(claims, dict) or claims.get("keyid") != KEY_ID or claims.get("scope"):
-        raise BundleError(f"the bundle's signature is not for key {KEY_ID}")
+    if header.get("alg") != "ES256" or header.get("kid") != key_id:
+        raise BundleError(f"the bundle's signature does not name ES256 and key {key_id}")
+    if not isinstance(claims, dict) or claims.get("keyid") != key_id or claims.get("scope"):
+        raise BundleError(f"the bundle's signature is not for key {key_id}")
     return claims
 
 

@@ -1,6 +1,6 @@
 """The policy decision point's configuration, in OPA's own format.
 
-For OPA's own image leave out `plugins.paymesh_decision_log` and
+For OPA's own image leave out what is named `paymesh_…` below `plugins`, and
 `decision_logs.plugin`, which it does not know.
 """
 
@@ -12,6 +12,9 @@ from paymesh.mesh import Mesh, Workload
 from paymesh.render.blocks import AUTHZ_SOCKET, Block
 
 BUNDLE_KEY_ID = "paymesh-bundle"
+SHADOW_KEY_ID = "paymesh-shadow"
+SHADOW_STATE = "shadow.json"
+SHADOW_DIFFERENCES = "shadow.jsonl"
 DECISION_PATH = "paymesh/authz/decision"
 _LONG_POLL_SECONDS = 10
 _TOKEN_CACHE_ENTRIES = 1000
@@ -24,7 +27,8 @@ class Surroundings:
 
     Without `bundle_key` (PEM) it is given on the command line, as
     `--set-file keys.paymesh-bundle.key=FILE`: without either it does not start. Without
-    `decisions`, a file, they go to the standard output.
+    `decisions`, a file, they go to the standard output. With `shadow_key` (PEM) candidates
+    signed with it are asked beside the policy.
     """
 
     bundle_server: str
@@ -35,6 +39,7 @@ class Surroundings:
     decisions: str | None = "decisions.jsonl"
     revision: str = "revision"
     revision_floor: str | None = None
+    shadow_key: str | None = None
 
 
 def configuration(mesh: Mesh, workload: Workload, around: Surroundings) -> Block:
@@ -80,6 +85,7 @@ def configuration(mesh: Mesh, workload: Workload, around: Surroundings) -> Block
                 "grpc-max-recv-msg-size": 4 * mesh.limits.max_message_bytes,
             },
             "paymesh_decision_log": log,
+            **_shadow(around),
         },
         # Answers of the data API go into the same log.
         "decision_logs": {"plugin": "paymesh_decision_log"},
@@ -88,6 +94,22 @@ def configuration(mesh: Mesh, workload: Workload, around: Surroundings) -> Block
                 "named": {"io_jwt": {"max_num_entries": _TOKEN_CACHE_ENTRIES}}
             }
         },
+    }
+
+
+def _shadow(around: Surroundings) -> Block:
+    if not around.shadow_key:
+        return {}
+    return {
+        "paymesh_shadow": {
+            "service": "bundles",
+            "resource": "bundles/shadow.tar.gz",
+            "key_id": SHADOW_KEY_ID,
+            # Not under `keys`, where the policy's own bundle could name it.
+            "key": around.shadow_key,
+            "differences": SHADOW_DIFFERENCES,
+            "status": SHADOW_STATE,
+        }
     }
 
 

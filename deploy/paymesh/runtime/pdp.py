@@ -8,11 +8,14 @@ from paymesh.mesh import Mesh, Workload
 from paymesh.render import pdp
 
 
-def config(mesh: Mesh, workload: Workload, bundle_public_key: bytes) -> str:
+def config(
+    mesh: Mesh, workload: Workload, bundle_public_key: bytes, shadow_public_key: bytes
+) -> str:
     """`pdp.yaml` of one workload; JSON is YAML. Paths are relative to its runtime directory."""
     around = pdp.Surroundings(
         bundle_server=f"http://{mesh.address}:{mesh.ports['bundle_server']}",
         bundle_key=bundle_public_key.decode("ascii"),
+        shadow_key=shadow_public_key.decode("ascii"),
     )
     return json.dumps(pdp.configuration(mesh, workload, around), indent=2) + "\n"
 

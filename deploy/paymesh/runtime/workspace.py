@@ -48,6 +48,7 @@ class Workspace:
         pki_directory = self.paths.secrets / "pki"
         ensure_directory(pki_directory, 0o700)
         pki.ensure_key(self.bundle_signing_key)
+        pki.ensure_key(self.paths.shadow_signing_key)
         self._edge(pki.ensure_authority(pki_directory, "edge"))
         externals = pki.ensure_authority(pki_directory, "providers")
         self._providers(externals)
@@ -60,12 +61,12 @@ class Workspace:
     @property
     def bundle_signing_key(self) -> Path:
         """Private key of the policy bundle's signature, PKCS #8 PEM."""
-        return self.paths.secrets / "pki" / "bundle.key"
+        return self.paths.bundle_signing_key
 
     @property
     def bundles(self) -> Path:
         """Where the signed bundle is published to and served from."""
-        return self.paths.data / "bundles"
+        return self.paths.bundles
 
     def secret(self, name: str) -> str:
         """A secret of this home, made at the first call."""
@@ -203,7 +204,8 @@ class Workspace:
 
     def _pdp_yaml(self, workload: Workload) -> str:
         key = pki.public_pem(pki.ensure_key(self.bundle_signing_key))
-        return pdp.config(self.mesh, workload, key)
+        shadow_key = pki.public_pem(pki.ensure_key(self.paths.shadow_signing_key))
+        return pdp.config(self.mesh, workload, key, shadow_key)
 
 
 def move_ports(text: bytes, offset: int) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from paymesh.cli.policy import log, push
+from paymesh.cli.policy import log, push, shadow
 
-_MODULES = (push, log)
+_MODULES = (push, log, shadow)
 
 
 def register(app: typer.Typer) -> None:
