@@ -1,7 +1,8 @@
 # METADATA
 # title: Who may use OPA's own REST API?
 # description: >-
-#   The workload that this OPA belongs to, for the one question that a service asks and for health.
+#   The workload that this OPA belongs to, for the one question that a service asks, for health and for
+#   the status: which revision is in force, and what went wrong with a later one or with the log.
 #   Everything else is closed: policies, data, compile, queries, metrics. Health and metrics are open
 #   where the environment says so: in a pod, whose kubelet has no token and asks on a port of its own.
 package system.authz
@@ -25,6 +26,13 @@ allow if {
 	_is_owner
 	input.method == "GET"
 	input.path == ["health"]
+}
+
+allow if {
+	_is_owner
+	input.method == "GET"
+	input.path == ["v1", "status"]
+	input.params == {}
 }
 
 allow if {

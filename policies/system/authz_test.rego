@@ -17,10 +17,13 @@ answer(request) := allow if {
 	allow := authz.allow with input as request with opa.runtime as {"env": {"PAYMESH_PDP_TOKEN_SHA256": crypto.sha256(token)}}
 }
 
-test_the_owner_may_ask_the_one_question_and_for_health if {
+status := {"method": "GET", "path": ["v1", "status"], "params": {}, "identity": token}
+
+test_the_owner_may_ask_the_one_question_for_health_and_for_the_status if {
 	answer(question) == true
 	answer(object.union(question, {"params": {"provenance": ["true"]}})) == true
 	answer(health) == true
+	answer(status) == true
 }
 
 test_everything_else_is_closed_to_the_owner[request] if {
@@ -45,6 +48,11 @@ test_everything_else_is_closed_to_the_owner[request] if {
 		object.union(question, {"path": ["metrics"]}),
 		object.union(question, {"path": []}),
 		object.union(question, {"path": [""]}),
+		object.union(status, {"method": "POST"}),
+		object.union(status, {"params": {"pretty": ["true"]}}),
+		object.remove(status, ["params"]),
+		object.union(status, {"path": ["v1", "status", ""]}),
+		object.union(status, {"path": ["v1", "status", "bundles"]}),
 		object.union(health, {"method": "POST"}),
 		object.union(health, {"path": ["health", ""]}),
 		object.union(health, {"path": ["health", "live"]}),
@@ -62,11 +70,13 @@ test_nobody_else_may_ask_anything[note] if {
 	}
 	answer(object.union(question, change)) == false
 	answer(object.union(health, change)) == false
+	answer(object.union(status, change)) == false
 }
 
 test_no_token_is_no_owner if {
 	answer(object.remove(question, ["identity"])) == false
 	answer(object.remove(health, ["identity"])) == false
+	answer(object.remove(status, ["identity"])) == false
 }
 
 test_without_a_hash_everything_is_closed[env] if {
@@ -91,6 +101,7 @@ test_open_diagnostics_open_nothing_else[request] if {
 	some request in [
 		question,
 		object.remove(question, ["identity"]),
+		status,
 		object.union(probe, {"method": "POST"}),
 		object.union(probe, {"path": ["health", "live"]}),
 		object.union(probe, {"path": ["metrics", ""]}),

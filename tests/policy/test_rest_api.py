@@ -27,12 +27,12 @@ QUESTION = {
 def test_the_rest_api_answers_its_owner_one_question(
     settings: publisher.Settings, pdp_config: dict[str, Any], start_pdp: live.StartPdp
 ) -> None:
-    """With the flags of a running mesh: the object question and health with the token, and
-    nothing else for anybody.
+    """With the flags of a running mesh: the object question, health and the status with the
+    token, and nothing else for anybody.
     """
     asyncio.run(publisher.publish_once(settings))
     running = start_pdp(
-        pdp_config,
+        {**pdp_config, "status": {"prometheus": True, "trigger": "manual"}},
         "--authentication=token",
         "--authorization=basic",
         variables={"PAYMESH_PDP_TOKEN_SHA256": hashlib.sha256(PDP_TOKEN.encode()).hexdigest()},
@@ -44,7 +44,10 @@ def test_the_rest_api_answers_its_owner_one_question(
         time.sleep(0.05)
     status, answer = running.ask(path, QUESTION, token=PDP_TOKEN)
     assert (status, answer["result"]) == (200, {"allowed": True, "reason": "ALLOWED"})
+    assert running.ask("/v1/status", token=PDP_TOKEN)[0] == 200
     for refused in (
+        running.ask("/v1/status"),
+        running.ask("/v1/status?pretty=true", token=PDP_TOKEN),
         running.ask(path, QUESTION),
         running.ask(path, QUESTION, token="another"),
         running.ask(path + "?explain=full", QUESTION, token=PDP_TOKEN),

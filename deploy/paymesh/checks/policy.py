@@ -11,6 +11,8 @@ from typing import Any
 
 from paymesh.checks.model import Context, Finding, Section
 from paymesh.mesh import Workload
+from paymesh.policy import condition
+from paymesh.policy.condition import Condition
 
 _TIMEOUT_SECONDS = 5.0
 _LOWEST_FREE_BYTES = 256 * 1024 * 1024
@@ -19,7 +21,7 @@ _section = Section("policy")
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Yields the publisher's state and three findings for each decision point."""
+    """Yields the publisher's state and four findings for each decision point."""
     published, finding = _published(context)
     yield finding
     for workload in context.mesh.services():
@@ -48,29 +50,67 @@ def _decision_point(
     token = (context.paths.workload(workload.name) / "pdp-token").read_text("utf-8").strip()
     log = f"see `paymesh logs {workload.name}-pdp`"
     try:
-        status, _ = _ask(context, workload, "GET", "/health?plugins&bundles", token)
+        status, answer = _ask(context, workload, "GET", condition.TARGET, token)
         stranger, _ = _ask(context, workload, "POST", _QUESTION, None)
-        _, answer = _ask(context, workload, "POST", f"{_QUESTION}?provenance", token)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         yield _section.problem(f"{workload.name}'s decision point answers", str(error), log)
         return
-    yield _section.expect(
-        f"{workload.name}'s decision point is ready",
-        None if status == http.HTTPStatus.OK else f"its health is {status}",
-        log,
-    )
+    found = condition.read(answer)
+    if status != http.HTTPStatus.OK:
+        # Without a policy nobody has decided that it may answer.
+        found = Condition(None, faults={"OPA": str(answer.get("message") or f"status {status}")})
+    yield _ready(workload, found)
+    yield _recorded(context, workload, found)
     yield _section.expect(
         f"{workload.name}'s decision point answers nobody without its token",
         None if stranger == http.HTTPStatus.UNAUTHORIZED else f"it answers {stranger}",
         "compare policies/system/authz.rego with the last revision that was reviewed",
     )
-    bundles = answer.get("provenance", {}).get("bundles", {})
-    active = bundles.get("paymesh", {}).get("revision")
     yield _section.expect(
         f"{workload.name}'s decision point has the published revision",
-        None if active == published else f"it has {active}, published is {published}",
+        _behind(found, published),
         f"see `paymesh logs bundle-server` and `paymesh logs {workload.name}-pdp`",
     )
+
+
+def _ready(workload: Workload, found: Condition) -> Finding:
+    faults = [
+        f"{name}: {words}"
+        for name, words in sorted(found.faults.items())
+        if name != condition.DECISION_LOG
+    ]
+    if found.revision is None:
+        faults.insert(0, "it has no policy")
+    return _section.expect(
+        f"{workload.name}'s decision point is ready",
+        "; ".join(faults) or None,
+        f"see `paymesh logs {workload.name}-pdp`",
+    )
+
+
+def _recorded(context: Context, workload: Workload, found: Condition) -> Finding:
+    problem = None
+    mend = f"see `paymesh logs {workload.name}-pdp`"
+    if found.unrecorded is not None:
+        problem = f"it refuses calls, because it cannot record them: {found.unrecorded}"
+        if condition.is_full(found.unrecorded):
+            directory = context.paths.workload(workload.name)
+            mend = (
+                f"make room on the file system of {directory}, for example by moving away"
+                " decisions.jsonl.* that are archived; the next call is recorded without a restart"
+            )
+    return _section.expect(
+        f"{workload.name}'s decision point records what it decides", problem, mend
+    )
+
+
+def _behind(found: Condition, published: str | None) -> str | None:
+    """What it has instead of the published revision, and why."""
+    if found.refused is not None:
+        return f"it has {found.revision or 'none'} and cannot take a later one: {found.refused}"
+    if found.revision != published:
+        return f"it has {found.revision or 'none'}, published is {published}"
+    return None
 
 
 def _ask(
@@ -81,11 +121,10 @@ def _ask(
     )
     headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
-        # An empty question: it is refused, and the answer says by which policy.
         body = b'{"input": {}}' if method == "POST" else None
         connection.request(method, target, body=body, headers=headers)
         response = connection.getresponse()
-        found = json.loads(response.read(65536) or b"{}")
+        found = json.loads(response.read(condition.MAX_BYTES) or b"{}")
         return response.status, found if isinstance(found, dict) else {}
     finally:
         connection.close()

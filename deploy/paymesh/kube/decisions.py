@@ -15,24 +15,27 @@ from paymesh.kube.client import Cluster
 from paymesh.kube.errors import ClusterError
 from paymesh.kube.objects import NAME, Key, Object, decoded
 from paymesh.mesh import Mesh, Workload
+from paymesh.policy import condition
 
 PDP = "pdp"
-# It is asked with nothing to decide: what matters is who answers, and by which policy.
+# Asked by a stranger, to see that it is refused.
 QUESTION = "/v1/data/paymesh/objects/decision"
 _TIMEOUT_SECONDS = 5.0
-_MAX_BYTES = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """What one decision point said. `revision` is None when it enforces none, or when it
-    could not be asked; then `problem` says why.
+    could not be asked; then `problem` says why. `refused` is why it did not take what it was
+    offered last, `unrecorded` why it could not record its last decision.
     """
 
     pod: str
     workload: str
     revision: str | None
     problem: str | None = None
+    refused: str | None = None
+    unrecorded: str | None = None
 
 
 class DecisionPoint:
@@ -47,17 +50,20 @@ class DecisionPoint:
         self._connection: http.client.HTTPConnection | None = None
 
     def revision(self, token: str) -> Answer:
-        """The bundle revision that it decides by."""
+        """The bundle revision that it decides by, and what it says is wrong."""
         try:
-            status, found = self.ask("POST", f"{QUESTION}?provenance", token)
+            status, found = self.ask("GET", condition.TARGET, token)
         except (OSError, http.client.HTTPException, ClusterError, ValueError) as error:
             self.close()
             return Answer(self.pod, self.workload, None, f"it cannot be asked: {error}")
         if status >= HTTPStatus.BAD_REQUEST:
-            said = f"it refuses everything: {found.get('message') or f'status {status}'}"
-            return Answer(self.pod, self.workload, None, said)
-        revision = _revision_in(found)
-        return Answer(self.pod, self.workload, revision, None if revision else "it has no policy")
+            why = f"it refuses everything: {found.get('message') or f'status {status}'}"
+            return Answer(self.pod, self.workload, None, why)
+        said = condition.read(found)
+        problem = None if said.revision else "it has no policy"
+        return Answer(
+            self.pod, self.workload, said.revision, problem, said.refused, said.unrecorded
+        )
 
     def ask(self, method: str, target: str, token: str | None) -> tuple[int, dict[str, Any]]:
         """One request to its data API.
@@ -75,11 +81,10 @@ class DecisionPoint:
             connection.auto_open = 0
             self._connection = connection
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        # An empty question: it is refused, and the answer says by which policy.
         body = b'{"input": {}}' if method == "POST" else None
         self._connection.request(method, target, body=body, headers=headers)
         response = self._connection.getresponse()
-        found = json.loads(response.read(_MAX_BYTES) or b"{}")
+        found = json.loads(response.read(condition.MAX_BYTES) or b"{}")
         return response.status, found if isinstance(found, dict) else {}
 
     def close(self) -> None:
@@ -135,13 +140,6 @@ class DecisionPoints:
             secret = self._cluster.get(Key("v1", "Secret", self._mesh.namespace, workload))
             self._tokens[workload] = decoded(secret).get("pdp-token", b"").decode().strip()
         return self._tokens[workload]
-
-
-def _revision_in(found: Any) -> str | None:
-    """Of an answer's provenance; None where that is of another form."""
-    for name in ("provenance", "bundles", "paymesh", "revision"):
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, str) and found else None
 
 
 def has_started(pod: Object) -> bool:

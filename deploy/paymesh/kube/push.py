@@ -17,7 +17,6 @@ from typing import Any
 
 from paymesh.kube.client import Cluster
 from paymesh.kube.decisions import Answer, DecisionPoints
-from paymesh.kube.diagnosis import line
 from paymesh.kube.errors import ClusterError, Conflict, Stuck
 from paymesh.kube.home import Home
 from paymesh.kube.objects import COMPONENT, MANAGER, PART_OF, Key, Object, decoded
@@ -33,7 +32,6 @@ POLICY = "paymesh-policy"
 FLOOR = "paymesh-policy-floor"
 REVISION = "paymesh.internal/revision"
 _POLL_SECONDS = 0.05
-_LOG_LINES = 200
 # How far the clocks of two machines that publish may be apart.
 _AHEAD_MS = 24 * 60 * 60 * 1000
 
@@ -163,7 +161,7 @@ def follow(site: Site, points: DecisionPoints, revision: str, timeout_seconds: f
             return len(answers)
         site.progress.waiting(f"{len(behind)} of {len(answers)} decision points to follow")
         if time.monotonic() >= end:
-            lines = "".join(f"\n  {_why(site, answer, revision)}" for answer in behind)
+            lines = "".join(f"\n  {_why(answer, revision)}" for answer in behind)
             raise Stuck(
                 f"{len(behind)} of {len(answers)} decision points do not enforce {revision} after"
                 f" {timeout_seconds:g} s; they go on with what they have:{lines}"
@@ -171,24 +169,16 @@ def follow(site: Site, points: DecisionPoints, revision: str, timeout_seconds: f
         time.sleep(_POLL_SECONDS)
 
 
-def _why(site: Site, answer: Answer, wanted: str) -> str:
-    """One decision point that does not follow, with what it says about bundles."""
+def _why(answer: Answer, wanted: str) -> str:
+    """One decision point that does not follow, with what it says of the bundle."""
     if answer.revision is None:
         said = answer.problem or "it has no policy"
     elif answer.revision > wanted:
         said = f"it has {answer.revision}, which is newer: it takes nothing older"
     else:
         said = f"it still has {answer.revision}"
-    with_log = ""
-    try:
-        text = site.cluster.log(
-            site.mesh.namespace, answer.pod, "pdp", previous=False, lines=_LOG_LINES
-        )
-        about = [found for found in text.splitlines() if "undle" in found and "rror" in found]
-        with_log = f"; its log says: {line(about[-1])}" if about else ""
-    except ClusterError:
-        pass
-    return f"{answer.pod}: {said}{with_log}"
+    why = f"; it cannot take another: {answer.refused}" if answer.refused else ""
+    return f"{answer.pod}: {said}{why}"
 
 
 def environment_of(site: Site) -> dict[str, Any]:

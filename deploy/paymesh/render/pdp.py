@@ -89,6 +89,8 @@ def configuration(mesh: Mesh, workload: Workload, around: Surroundings) -> Block
         },
         # Answers of the data API go into the same log.
         "decision_logs": {"plugin": "paymesh_decision_log"},
+        # So that GET /v1/status answers; it is sent nowhere. OPA refuses an empty section.
+        "status": {"prometheus": True, "trigger": "manual"},
         "caching": {
             "inter_query_builtin_value_cache": {
                 "named": {"io_jwt": {"max_num_entries": _TOKEN_CACHE_ENTRIES}}

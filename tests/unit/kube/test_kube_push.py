@@ -234,14 +234,14 @@ def test_those_that_do_not_follow_are_named_with_the_reason(site: Site) -> None:
     points: Any = _Points(
         [
             Answer("fine", "ledger", _NEW),
-            Answer("late", "ledger", _OLD),
+            Answer("late", "ledger", _OLD, refused="it does not verify"),
             Answer("gone", "ledger", None, "it cannot be asked: closed"),
         ]
     )
     with pytest.raises(Stuck) as raised:
         push.follow(site, points, _NEW, 0)
     text = str(raised.value)
-    assert f"late: it still has {_OLD}" in text
+    assert f"late: it still has {_OLD}; it cannot take another: it does not verify" in text
     assert "gone: it cannot be asked: closed" in text
     assert "fine" not in text
 

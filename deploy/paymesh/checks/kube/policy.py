@@ -76,7 +76,19 @@ def _decision_points(
             not_enforced(answer, published.revision if published else None, floor),
             f"see `kubectl --namespace {look.mesh.namespace} logs {point.pod} --container pdp`",
         )
+        if answer.problem is None:
+            yield _recorded(look, answer)
         yield _stranger(point)
+
+
+def _recorded(look: Look, answer: Answer) -> Finding:
+    return _section.expect(
+        f"{answer.pod} records what it decides",
+        f"it refuses calls, because it cannot record them: {answer.unrecorded}"
+        if answer.unrecorded
+        else None,
+        f"see `kubectl --namespace {look.mesh.namespace} logs {answer.pod} --container pdp`",
+    )
 
 
 def not_enforced(answer: Answer, published: str | None, floor: str | None) -> str | None:
@@ -100,7 +112,8 @@ def not_enforced(answer: Answer, published: str | None, floor: str | None) -> st
             f"it enforces {answer.revision} and refuses {published}, which is older:"
             " a policy was set back"
         )
-    return f"it still enforces {answer.revision}, published is {published}"
+    why = f", for it cannot take a later one: {answer.refused}" if answer.refused else ""
+    return f"it still enforces {answer.revision}, published is {published}{why}"
 
 
 def _stranger(point: DecisionPoint) -> Finding:
