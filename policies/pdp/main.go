@@ -15,6 +15,7 @@ import (
 	"paymesh.internal/pdp/decisionlog"
 	"paymesh.internal/pdp/extauthz"
 	"paymesh.internal/pdp/footprint"
+	"paymesh.internal/pdp/mutate"
 	"paymesh.internal/pdp/shadow"
 )
 
@@ -25,7 +26,11 @@ func main() {
 	runtime.RegisterPlugin(shadow.PluginName, shadow.Factory{})
 	root := &cobra.Command{Use: "paymesh-pdp", Short: "Paymesh policy decision point, built on OPA"}
 	root = cmd.Command(root, "OPA")
-	root.AddCommand(compileserver.Command(), decide.Command())
+	root.AddCommand(
+		compileserver.Command(),
+		decide.Command(),
+		mutate.Command(),
+	)
 	switch err := root.Execute().(type) {
 	case nil:
 	case *cmd.ExitError: // of test, check and others, whose codes mean something
