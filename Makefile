@@ -53,8 +53,9 @@ check-generated: $(STAMP) ## Fail when a generated file is stale
 lint: setup ## Types, style, policies, protos, generated files, Envoy's own validation
 	@deploy/lint.sh
 
-policy-test: setup ## The policies' own tests
-	@$(BIN)/python -m pytest -q tests/policy
+policy-test: setup ## The policies: lint, tests of every line, and mutants that the tests notice
+	@deploy/policy-lint.sh
+	@deploy/policy-test.sh
 
 test: lint ## Set up and pass every test that this machine can run
 	@deploy/test.sh

@@ -3,7 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$PWD/.venv/bin
-pdp=$("$bin/python" -c 'from paymesh import binaries, paths; print(binaries.built(paths.default_paths(), binaries.PDP))')
 go=$("$bin/python" -c 'from paymesh import paths; from paymesh.setup.toolchain import go_binary; print(go_binary(paths.default_paths()))')
 
 step() { printf -- '– %s\n' "$*"; }
@@ -13,10 +12,7 @@ step "ruff"
 "$bin/ruff" format --check --quiet .
 step "mypy, strict"
 "$bin/mypy" --no-error-summary services deploy/paymesh
-step "opa check --strict, opa fmt"
-"$pdp" check --strict policies/paymesh policies/system
-unformatted=$("$pdp" fmt --list policies/paymesh policies/system)
-test -z "$unformatted" || { echo "not formatted: $unformatted: run '$pdp fmt --write'"; exit 1; }
+deploy/policy-lint.sh
 step "go vet, gofmt"
 # -trimpath as in the build: the same compiled dependencies serve all three.
 (cd policies/pdp && CGO_ENABLED=0 "$go" vet -trimpath ./...)

@@ -7,6 +7,7 @@ go=$("$bin/python" -c 'from paymesh import paths; from paymesh.setup.toolchain i
 
 printf -- '– Go tests of the policy decision point\n'
 (cd policies/pdp && CGO_ENABLED=0 "$go" test -trimpath ./...)
+deploy/policy-test.sh
 printf -- '– Python tests\n'
 "$bin/python" -m pytest -q --ignore=tests/repo --ignore=tests/integration/envoy --ignore=tests/e2e --ignore=tests/k8s
 # Apart, because they set the environment of a whole mesh.

@@ -31,6 +31,7 @@ class Table:
     users: dict[str, Any]
     bodies: dict[str, Any]
     rows: tuple[dict[str, Any], ...]
+    largest: tuple[dict[str, Any], ...]
     closed: tuple[str, ...]
     otherwise: str
     closed_reason: str
@@ -48,6 +49,29 @@ class Table:
                 for user in self.users if (caller, rpc) not in known else ():
                     yield Case(caller, rpc, "empty", user, reason)
 
+    def amounts(self, currencies: Iterable[str]) -> Iterator[tuple[Case, dict[str, Any]]]:
+        """Calls with the largest amount, with one more, and with other currencies; their messages.
+
+        Args:
+            currencies: every code there is.
+        """
+        for row in self.largest:
+            tries = dict.fromkeys(row["by_currency"].items(), "ALLOWED")
+            tries |= {(code, largest + 1): "AMOUNT_OVER_LIMIT" for code, largest in tries}
+            others = set(currencies) - set(row["by_currency"])
+            tries |= {(code, 1): "CURRENCY_HAS_NO_LIMIT" for code in sorted(others)}
+            for (code, minor_units), expected in tries.items():
+                money = {"currencyCode": code, "minorUnits": str(minor_units)}
+                message = {"amount": money} if row["field"] == "amount" else _transfer(money)
+                name = f"{minor_units} {code}"
+                yield Case(row["caller"], row["rpc"], name, row["user"], expected), message
+
+
+def _transfer(money: dict[str, str]) -> dict[str, Any]:
+    """A balanced pair of legs."""
+    opposite = {**money, "minorUnits": "-" + money["minorUnits"]}
+    return {"legs": [{"accountId": "a", "amount": money}, {"accountId": "b", "amount": opposite}]}
+
 
 def load() -> Table:
     """The table beside this module."""
@@ -57,6 +81,7 @@ def load() -> Table:
         users=raw["users"],
         bodies=raw["bodies"],
         rows=tuple(raw["decisions"]),
+        largest=tuple(raw["largest"]),
         closed=tuple(raw["closed"]),
         otherwise=raw["otherwise"],
         closed_reason=raw["closed_reason"],

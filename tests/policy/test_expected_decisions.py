@@ -8,17 +8,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from meshkit.currencies import CURRENCIES
 from paymesh.grants import load_grants
 from paymesh.mesh import Mesh, repository_root
 from paymesh.policy import bundle, coverage
 from paymesh.policy.contents import contents
-from paymesh.runtime.issuer import jwk
 
-from . import table
+from . import calls, table
 
 POLICIES = repository_root() / "policies"
 TABLE = table.load()
@@ -26,58 +25,12 @@ RPCS = coverage.rpcs(POLICIES / "descriptors.binpb")
 
 
 @pytest.fixture(scope="module")
-def cases(mesh: Mesh) -> list[table.Case]:
-    """Every caller, RPC and user, and every message that the table names for them."""
-    return list(TABLE.cases(mesh.workloads, RPCS))
-
-
-@pytest.fixture(scope="module")
-def tokens(mesh: Mesh, issuer_key: ec.EllipticCurvePrivateKey) -> dict[str, str | None]:
-    """A bearer token for each user of the table."""
-    forger = ec.generate_private_key(ec.SECP256R1())
-    headers = {"kid": jwk(issuer_key.public_key())["kid"]}
-    now = int(time.time())
-    found: dict[str, str | None] = {}
-    for name, user in TABLE.users.items():
-        if user is None:
-            found[name] = None
-            continue
-        claims = {
-            "iss": mesh.users.issuer,
-            "aud": mesh.users.audience,
-            "iat": now - 100,
-            "exp": now - 10 if user.get("expired") else now + 600,
-            **{claim: user[claim] for claim in ("sub", "tenant", "roles")},
-        }
-        key = forger if user.get("forged") else issuer_key
-        found[name] = jwt.encode(claims, key, algorithm="ES256", headers=headers)
-    return found
-
-
-@pytest.fixture(scope="module")
-def inputs(
-    mesh: Mesh, cases: list[table.Case], tokens: dict[str, str | None]
-) -> list[dict[str, Any]]:
-    """What Envoy would send for each case."""
-    return [
-        document(mesh.spiffe_id(case.caller), case.rpc, tokens[case.user], TABLE.bodies[case.body])
-        for case in cases
-    ]
-
-
-def document(principal: str, rpc: str, token: str | None, body: Any) -> dict[str, Any]:
-    """The input of one call, in the form of the OPA-Envoy contract."""
-    headers = {"content-type": "application/grpc"}
-    if token is not None:
-        headers["authorization"] = f"Bearer {token}"
-    return {
-        "attributes": {
-            "source": {"principal": principal},
-            "request": {"http": {"method": "POST", "path": rpc, "headers": headers}},
-        },
-        "parsed_body": body,
-        "truncated_body": False,
-    }
+def questions(
+    mesh: Mesh, issuer_key: ec.EllipticCurvePrivateKey
+) -> list[tuple[table.Case, dict[str, Any]]]:
+    """Every caller, RPC and user, every message that the table names for them, every amount."""
+    bearers = calls.tokens(TABLE.users, mesh, issuer_key, int(time.time()))
+    return calls.questions(TABLE, mesh, RPCS, CURRENCIES, bearers)
 
 
 def decide(
@@ -132,12 +85,12 @@ def loaded(
 def test_the_policy_decides_as_the_table_says(
     pdp: Path,
     tmp_path: Path,
-    cases: list[table.Case],
-    inputs: list[dict[str, Any]],
+    questions: list[tuple[table.Case, dict[str, Any]]],
     loaded: list[str | Path],
 ) -> None:
-    """Every caller, RPC and user gets what the hand-written table expects."""
-    assert differences(cases, decide(pdp, tmp_path, inputs, *loaded)) == {}
+    """Every caller, RPC, user and amount gets what the hand-written table expects."""
+    decisions = decide(pdp, tmp_path, [document for _, document in questions], *loaded)
+    assert differences([case for case, _ in questions], decisions) == {}
 
 
 def test_the_table_is_about_things_that_exist(mesh: Mesh) -> None:

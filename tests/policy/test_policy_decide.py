@@ -15,7 +15,7 @@ from paymesh.mesh import Mesh, repository_root
 from paymesh.policy import candidate, coverage, engine
 
 from . import table
-from .test_expected_decisions import document
+from .calls import document
 
 POLICIES = repository_root() / "policies"
 TABLE = table.load()

@@ -1,4 +1,4 @@
-"""The Rego as text: formatted, strict, tested to the last line."""
+"""The Rego as text. Its own tests and their coverage: deploy/policy-test.sh."""
 
 from __future__ import annotations
 
@@ -16,39 +16,6 @@ PACKAGES = [POLICIES / "paymesh", POLICIES / "system"]
 # The default of 5 s for each test is short on a busy machine.
 TEST = ("test", "--timeout", "60s")
 RULES = sorted(path for package in PACKAGES for path in package.rglob("*.rego"))
-
-
-def run(pdp: Path, *arguments: str | Path) -> str:
-    """Standard output of the program, which has to succeed."""
-    done = subprocess.run(
-        [pdp, *arguments], capture_output=True, text=True, check=False, timeout=100
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_the_policies_are_formatted(pdp: Path) -> None:
-    """`opa fmt` would change no file."""
-    assert run(pdp, "fmt", "--list", *PACKAGES) == ""
-
-
-def test_the_policies_pass_the_strict_compiler(pdp: Path) -> None:
-    """`opa check --strict` finds nothing."""
-    run(pdp, "check", "--strict", *PACKAGES)
-
-
-def test_every_line_of_every_rule_is_tested(pdp: Path) -> None:
-    """The Rego tests pass and reach every line of every rule, tests included."""
-    report = json.loads(
-        run(pdp, *TEST, "--ignore", "pdp", "--coverage", "--format", "json", POLICIES)
-    )
-    missed = {
-        path: [line["start"]["row"] for line in found["not_covered"]]
-        for path, found in report["files"].items()
-        if found.get("not_covered")
-    }
-    assert missed == {}
-    assert report["coverage"] == 100
 
 
 def test_the_rego_tests_can_fail(pdp: Path, checkout: Path) -> None:
@@ -71,7 +38,8 @@ def test_every_rule_file_has_its_tests_beside_it(path: Path) -> None:
 def test_the_readme_lists_every_reason_code(pdp: Path) -> None:
     """Code and HTTP status in policies/README.md are those of reasons.rego, all of them."""
     rules = POLICIES / "paymesh/authz/reasons.rego"
-    answer = run(pdp, "eval", "--format", "raw", "--data", rules, "data.paymesh.authz.reasons")
+    question = ("--format", "raw", "--data", rules, "data.paymesh.authz.reasons")
+    answer = subprocess.run([pdp, "eval", *question], capture_output=True, check=True).stdout
     reasons = {code: str(reason["http_status"]) for code, reason in json.loads(answer).items()}
     readme = (POLICIES / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([A-Z_]+)` \| (\d+) \|", readme, re.MULTILINE)

@@ -12,6 +12,7 @@ type given struct {
 	Mutant
 	Grants  map[string]any `json:"grants"`
 	Refused string         `json:"refused"`
+	Touches []string       `json:"touches"`
 }
 
 // loadGiven reads mutants of the grants, a list; "" is an empty one.
@@ -30,7 +31,7 @@ func loadGiven(file string) ([]Mutant, error) {
 	mutants := make([]Mutant, 0, len(list))
 	for _, one := range list {
 		mutant := one.Mutant
-		mutant.grants, mutant.refused = one.Grants, one.Refused
+		mutant.grants, mutant.refused, mutant.touches = one.Grants, one.Refused, one.Touches
 		mutants = append(mutants, mutant)
 	}
 	return mutants, nil

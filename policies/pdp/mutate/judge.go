@@ -42,7 +42,7 @@ type judge struct {
 // newJudge fails if the tests do without any mutant.
 func newJudge(ctx context.Context, policies *Policies, table *Table) (*judge, error) {
 	listen()
-	compiler, err := policies.compile("", nil)
+	compiler, err := policies.compileAll()
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,10 @@ func newJudge(ctx context.Context, policies *Policies, table *Table) (*judge, er
 		store:    inmem.NewFromObject(policies.data),
 		decided:  table.store(policies.data),
 	}
-	by, err := j.firstFailure(ctx, compiler, j.tests, j.store, j.decided)
+	by, err := j.failingTest(ctx, compiler, j.tests, j.store)
+	if by == "" && err == nil {
+		by, err = j.failingCase(ctx, compiler, j.decided, nil)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -79,11 +82,15 @@ func (j *judge) judgeRego(ctx context.Context, mutant Mutant) (Verdict, error) {
 	if err != nil {
 		return Verdict{mutant, Invalid, err.Error()}, nil
 	}
-	compiler, err := j.policies.compile(mutant.File, module)
+	compiler, err := j.policies.compileWith(mutant.File, module)
 	if err != nil {
 		return Verdict{mutant, Invalid, err.Error()}, nil
 	}
-	return j.verdict(ctx, mutant, compiler, nearest(j.tests, mutant.File), j.store, j.decided)
+	by, err := j.failingTest(ctx, compiler, j.policies.noticing(j.tests, mutant.File), j.store)
+	if by == "" && err == nil && j.policies.packages.sees(decisionPackage, mutant.File) {
+		by, err = j.failingCase(ctx, compiler, j.decided, nil)
+	}
+	return verdict(mutant, by), err
 }
 
 // judgeGrants changes the data only, so that nothing is compiled anew.
@@ -93,26 +100,22 @@ func (j *judge) judgeGrants(ctx context.Context, mutant Mutant) (Verdict, error)
 	paymesh["grants"] = mutant.grants
 	data := maps.Clone(j.policies.data)
 	data["paymesh"] = paymesh
-	return j.verdict(ctx, mutant, j.compiler, j.tests, inmem.NewFromObject(data), j.table.store(data))
+	by, err := j.failingCase(ctx, j.compiler, j.table.store(data), mutant.touches)
+	if by == "" && err == nil {
+		by, err = j.failingTest(ctx, j.compiler, j.tests, inmem.NewFromObject(data))
+	}
+	return verdict(mutant, by), err
 }
 
-func (j *judge) verdict(
-	ctx context.Context, mutant Mutant, compiler *ast.Compiler, tests []test, store, decided storage.Store,
-) (Verdict, error) {
-	by, err := j.firstFailure(ctx, compiler, tests, store, decided)
-	if err != nil {
-		return Verdict{}, err
-	}
+func verdict(mutant Mutant, by string) Verdict {
 	if by == "" {
-		return Verdict{mutant, Survived, ""}, nil
+		return Verdict{mutant, Survived, ""}
 	}
-	return Verdict{mutant, Killed, by}, nil
+	return Verdict{mutant, Killed, by}
 }
 
-// firstFailure is what notices first: a Rego test, or a case of the table.
-func (j *judge) firstFailure(
-	ctx context.Context, compiler *ast.Compiler, tests []test, store, decided storage.Store,
-) (string, error) {
+// failingTest is the first Rego test that fails, or "".
+func (j *judge) failingTest(ctx context.Context, compiler *ast.Compiler, tests []test, store storage.Store) (string, error) {
 	for _, test := range tests {
 		passed, err := test.passes(ctx, compiler, store)
 		if ctx.Err() != nil {
@@ -122,7 +125,14 @@ func (j *judge) firstFailure(
 			return test.query, nil
 		}
 	}
-	name, err := j.table.differs(ctx, compiler, decided)
+	return "", nil
+}
+
+// failingCase is a case of the table that is decided otherwise, or "".
+func (j *judge) failingCase(
+	ctx context.Context, compiler *ast.Compiler, store storage.Store, first []string,
+) (string, error) {
+	name, err := j.table.differs(ctx, compiler, store, first)
 	if err != nil || name == "" {
 		return "", err
 	}

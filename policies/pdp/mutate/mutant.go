@@ -25,8 +25,10 @@ type Mutant struct {
 
 	text   string         // the whole file; of a mutant of the Rego
 	grants map[string]any // the whole document; of a mutant of the grants
-	// Refused is why the mutant would not even be published.
+	// refused is why the mutant of the grants would not even be published.
 	refused string
+	// touches are the edges whose decisions it may change.
+	touches []string
 }
 
 // edit replaces the bytes [start, end) of a file.

@@ -24,6 +24,8 @@ type Policies struct {
 	modules map[string]*ast.Module
 	texts   map[string][]byte
 	data    map[string]any
+
+	packages *packages
 }
 
 // Load reads the policies below a directory.
@@ -40,6 +42,7 @@ func Load(directory string) (*Policies, error) {
 			return nil, err
 		}
 	}
+	p.packages = newPackages(p.modules)
 	return p, nil
 }
 
@@ -86,12 +89,23 @@ func (p *Policies) Rules() []string {
 	return slices.DeleteFunc(files, func(file string) bool { return strings.HasSuffix(file, "_test.rego") })
 }
 
-// compile compiles the policies as `opa test` does, one file replaced.
-func (p *Policies) compile(file string, module *ast.Module) (*ast.Compiler, error) {
-	modules := maps.Clone(p.modules)
-	if module != nil {
-		modules[file] = module
+// compileAll compiles the policies as they are.
+func (p *Policies) compileAll() (*ast.Compiler, error) { return compile(p.modules) }
+
+// compileWith compiles what a file can change, with another module in its place.
+func (p *Policies) compileWith(file string, module *ast.Module) (*ast.Compiler, error) {
+	_, need := p.packages.around(file)
+	modules := map[string]*ast.Module{file: module}
+	for other, unchanged := range p.modules {
+		if need[other] && other != file {
+			modules[other] = unchanged
+		}
 	}
+	return compile(modules)
+}
+
+// compile compiles as `opa test` does.
+func compile(modules map[string]*ast.Module) (*ast.Compiler, error) {
 	compiler := ast.NewCompiler()
 	// The tester has two stages of its own, and no way to them but a run. This run is
 	// over before it begins.

@@ -3,7 +3,6 @@ package mutate
 import (
 	"context"
 	"encoding/json"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -20,8 +19,8 @@ const testTimeout = 20 * time.Second
 
 // test is one rule `test_…` of the policies.
 type test struct {
-	directory string
-	query     string
+	file  string
+	query string
 	// table: the rule has a case for each key, and fails when one of them has no value.
 	table bool
 }
@@ -34,9 +33,9 @@ func tests(compiler *ast.Compiler) []test {
 			ref := rule.Head.Ref().GroundPrefix()
 			if strings.HasPrefix(string(ref[0].Value.(ast.Var)), tester.TestPrefix) {
 				found = append(found, test{
-					directory: filepath.Dir(file),
-					query:     module.Package.Path.Extend(ref).String(),
-					table:     rule.Head.DocKind() == ast.PartialObjectDoc,
+					file:  file,
+					query: module.Package.Path.Extend(ref).String(),
+					table: rule.Head.DocKind() == ast.PartialObjectDoc,
 				})
 			}
 		}
@@ -45,17 +44,21 @@ func tests(compiler *ast.Compiler) []test {
 	return found
 }
 
-// nearest puts the tests of a file's own directory first: they notice most.
-func nearest(tests []test, file string) []test {
-	sorted := slices.Clone(tests)
-	rank := func(t test) int {
-		if t.directory == filepath.Dir(file) {
-			return 0
+// noticing are the tests that can see the rules of a file, its own directory's first:
+// they notice most.
+func (p *Policies) noticing(tests []test, file string) []test {
+	see, _ := p.packages.around(file)
+	var near, far []test
+	for _, one := range tests {
+		switch {
+		case !see[one.file]:
+		case sameDirectory(one.file, file):
+			near = append(near, one)
+		default:
+			far = append(far, one)
 		}
-		return 1
 	}
-	slices.SortStableFunc(sorted, func(a, b test) int { return rank(a) - rank(b) })
-	return sorted
+	return append(near, far...)
 }
 
 // casesKey finds the recorder of a test's cases in the context of its evaluation.

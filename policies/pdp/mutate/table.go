@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/topdown/cache"
 )
 
 const (
-	decisionQuery = "data.paymesh.authz.decision"
+	decisionPackage = "data.paymesh.authz"
+	decisionQuery   = decisionPackage + ".decision"
 	// tableTimeout ends what a mutant made endless. All cases take a second.
 	tableTimeout = time.Minute
 )
@@ -26,11 +29,16 @@ type Table struct {
 	Environment map[string]any `json:"environment"`
 	Time        time.Time      `json:"time"`
 	Cases       []Case         `json:"cases"`
+
+	// values keeps verified tokens, of which there is one for each user.
+	values cache.InterQueryValueCache
 }
 
 // Case is one call and its reason code.
 type Case struct {
-	Name     string          `json:"name"`
+	Name string `json:"name"`
+	// Edge is its caller and its RPC.
+	Edge     string          `json:"edge"`
 	Input    json.RawMessage `json:"input"`
 	Expected string          `json:"expected"`
 
@@ -39,7 +47,7 @@ type Case struct {
 
 // LoadTable reads a table; "" is one without cases.
 func LoadTable(file string) (*Table, error) {
-	table := &Table{}
+	table := &Table{values: cache.NewInterQueryValueCache(context.Background(), nil)}
 	if file == "" {
 		return table, nil
 	}
@@ -70,11 +78,12 @@ func (t *Table) store(data map[string]any) storage.Store {
 	paymesh["environment"] = t.Environment
 	all := maps.Clone(data)
 	all["paymesh"] = paymesh
-	return inmem.NewFromObject(all)
+	return inmem.NewFromObjectWithOpts(all, inmem.OptReturnASTValuesOnRead(true))
 }
 
-// differs is the name of the first case that is decided otherwise, or "".
-func (t *Table) differs(ctx context.Context, compiler *ast.Compiler, store storage.Store) (string, error) {
+// differs is the name of a case that is decided otherwise, or "". The cases of the
+// edges named are tried first.
+func (t *Table) differs(ctx context.Context, compiler *ast.Compiler, store storage.Store, first []string) (string, error) {
 	if len(t.Cases) == 0 {
 		return "", nil
 	}
@@ -84,8 +93,9 @@ func (t *Table) differs(ctx context.Context, compiler *ast.Compiler, store stora
 	if err != nil {
 		return "", err
 	}
-	for _, one := range t.Cases {
-		results, err := query.Eval(ctx, rego.EvalParsedInput(one.parsed), rego.EvalTime(t.Time))
+	for _, one := range t.ordered(first) {
+		results, err := query.Eval(ctx, rego.EvalParsedInput(one.parsed), rego.EvalTime(t.Time),
+			rego.EvalInterQueryBuiltinValueCache(t.values))
 		if err != nil {
 			return one.Name, nil // a decision that fails is refused, but not as expected
 		}
@@ -94,6 +104,21 @@ func (t *Table) differs(ctx context.Context, compiler *ast.Compiler, store stora
 		}
 	}
 	return "", nil
+}
+
+func (t *Table) ordered(first []string) []Case {
+	if len(first) == 0 {
+		return t.Cases
+	}
+	var near, far []Case
+	for _, one := range t.Cases {
+		if slices.Contains(first, one.Edge) {
+			near = append(near, one)
+		} else {
+			far = append(far, one)
+		}
+	}
+	return append(near, far...)
 }
 
 func (c Case) holds(results rego.ResultSet) bool {
