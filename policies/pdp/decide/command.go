@@ -8,13 +8,18 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"paymesh.internal/pdp/candidate"
 )
 
-const defaultQuery = "data.paymesh.authz.decision"
+const (
+	defaultQuery = "data.paymesh.authz.decision"
+	// A run that ends in seconds has memory to spare and no time.
+	gcPercent = 400
+)
 
 // Command makes the subcommand.
 func Command() *cobra.Command {
@@ -39,6 +44,7 @@ names what the policy reads and the record does not hold.`,
 		SilenceErrors: false,
 		RunE: func(command *cobra.Command, _ []string) error {
 			candidate.Isolate()
+			debug.SetGCPercent(gcPercent)
 			engine, err := NewEngine(command.Context(), options)
 			if err != nil {
 				return err

@@ -13,6 +13,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/metrics"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
+	"github.com/open-policy-agent/opa/v1/topdown/cache"
 	"github.com/open-policy-agent/opa/v1/topdown/lineage"
 
 	"paymesh.internal/pdp/candidate"
@@ -30,7 +31,7 @@ type Options struct {
 type Question struct {
 	ID    string          `json:"id"`
 	Input json.RawMessage `json:"input"`
-	Token *recorded.Token `json:"token"`
+	Token json.RawMessage `json:"token"`
 	Time  time.Time       `json:"time"`
 }
 
@@ -45,7 +46,8 @@ type Answer struct {
 
 // Engine answers questions. Safe for concurrent use.
 type Engine struct {
-	keys    *recorded.Keys
+	tokens  *tokens
+	values  cache.InterQueryValueCache
 	queries map[string]rego.PreparedEvalQuery
 	order   []string
 	trace   bool
@@ -66,7 +68,13 @@ func NewEngine(ctx context.Context, options Options) (*Engine, error) {
 		return nil, err
 	}
 	store := policy.Store(environment)
-	engine := &Engine{keys: keys, queries: map[string]rego.PreparedEvalQuery{}, order: options.Queries, trace: options.Trace}
+	engine := &Engine{
+		tokens:  newTokens(keys),
+		values:  cache.NewInterQueryValueCache(ctx, verified()),
+		queries: map[string]rego.PreparedEvalQuery{},
+		order:   options.Queries,
+		trace:   options.Trace,
+	}
 	for _, query := range options.Queries {
 		prepared, err := rego.New(
 			rego.Query(query), rego.Compiler(policy.Compiler), rego.Store(store),
@@ -103,7 +111,7 @@ func (e *Engine) answer(ctx context.Context, question *Question, answer *Answer)
 	}
 	var trace bytes.Buffer
 	for _, query := range e.order {
-		options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalTime(question.Time), rego.EvalMetrics(metrics.NoOp())}
+		options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalTime(question.Time), rego.EvalMetrics(metrics.NoOp()), rego.EvalInterQueryBuiltinValueCache(e.values)}
 		var tracer topdown.BufferTracer
 		if e.trace {
 			options = append(options, rego.EvalQueryTracer(&tracer))
@@ -132,12 +140,12 @@ func (e *Engine) input(question *Question) (ast.Value, error) {
 			return nil, fmt.Errorf("the input is not readable: %w", err)
 		}
 	}
-	if question.Token != nil {
+	if len(question.Token) > 0 && !bytes.Equal(question.Token, []byte("null")) {
 		object, ok := input.(map[string]any)
 		if !ok {
 			return nil, fmt.Errorf("the input is no object, so a token has no place in it")
 		}
-		header, err := e.keys.Authorization(question.Token)
+		header, err := e.tokens.header(question.Token)
 		if err != nil {
 			return nil, err
 		}
