@@ -36,10 +36,9 @@ def load(against: str, environment: Mapping[str, Any], root: Path | None = None)
     """
     directory = Path(against)
     if against and directory.is_dir():
-        return contents(_policies(directory), environment)
-    with tempfile.TemporaryDirectory(prefix="paymesh-policy-") as scratch:
-        _check_out(against, root or repository_root(), Path(scratch))
-        return contents(_policies(Path(scratch)), environment)
+        return contents(policies_of(directory), environment)
+    with checked_out(against, root or repository_root()) as checkout:
+        return contents(policies_of(checkout), environment)
 
 
 def commit(revision: str, root: Path) -> str:
@@ -100,7 +99,12 @@ def compile_strictly(pdp: Path, directory: Path) -> None:
         raise SetupError(f"the policy does not compile: {words}")
 
 
-def _policies(directory: Path) -> Path:
+def policies_of(directory: Path) -> Path:
+    """The `policies` directory of a checkout, or the directory itself if it is one.
+
+    Raises:
+        ConfigError: it is neither.
+    """
     for place in (directory / "policies", directory):
         if all((place / root).is_dir() for root in ROOTS):
             return place
@@ -110,14 +114,22 @@ def _policies(directory: Path) -> Path:
     )
 
 
-def _check_out(revision: str, root: Path, into: Path) -> None:
+@contextlib.contextmanager
+def checked_out(revision: str, root: Path) -> Iterator[Path]:
+    """A git revision's policies and deploy/mesh.yaml, in a directory that is removed afterwards.
+
+    Raises:
+        ConfigError: there is no such revision, or it has no policies.
+    """
     found = commit(revision, root)
-    done = _git(root, "archive", "--format=tar", found, "--", "policies")
+    done = _git(root, "archive", "--format=tar", found, "--", "policies", "deploy/mesh.yaml")
     if done.returncode != 0:
         words = done.stderr.decode(errors="replace").strip()
         raise ConfigError(f"{revision} has no policies: {words}")
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(into, filter="data")
+    with tempfile.TemporaryDirectory(prefix="paymesh-policy-") as scratch:
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            archive.extractall(scratch, filter="data")
+        yield Path(scratch)
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
