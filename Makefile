@@ -44,11 +44,12 @@ down: $(STAMP) ## Stop the mesh; its data stays
 check: $(STAMP) ## Say what is wrong with the running mesh and how to mend it
 	@$(PAYMESH) check
 
-render: $(STAMP) ## Write the files generated from deploy/mesh.yaml, the grants and the protos
+render: $(STAMP) ## Write the files generated from deploy/mesh.yaml, the grants, the rules and the protos
 	@$(PAYMESH) render
 
-check-generated: $(STAMP) ## Fail when a generated file is stale
+check-generated: setup ## Fail when a generated file or the access matrix is stale
 	@$(PAYMESH) render --check
+	@$(PAYMESH) policy matrix --check
 
 lint: setup ## Types, style, policies, protos, generated files, Envoy's own validation
 	@deploy/lint.sh

@@ -22,6 +22,7 @@ step "every RPC granted or closed"
 "$bin/python" -m paymesh.policy.coverage
 step "generated files are fresh"
 "$bin/paymesh" render --check
+"$bin/paymesh" policy matrix --check
 step "the independent checker"
 "$bin/python" -m paymesh.checker
 step "protos, repository rules, Envoy's own validation"

@@ -6,6 +6,7 @@ import functools
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import rich.progress
@@ -13,7 +14,7 @@ import typer
 
 from paymesh import binaries
 from paymesh.cli.output import console
-from paymesh.errors import PaymeshError
+from paymesh.errors import PaymeshError, SetupError
 from paymesh.mesh import repository_root
 from paymesh.paths import default_paths
 from paymesh.setup import builds
@@ -65,12 +66,16 @@ def render(
         bool, typer.Option("--check", help="Change nothing; fail when a file is stale.")
     ] = False,
 ) -> None:
-    """Write everything that is generated from deploy/mesh.yaml, the grants and the protos."""
+    """Write everything that is generated from deploy/mesh.yaml, the grants and the protos.
+
+    The access matrix is written too when the decision point is built, which answers it;
+    `paymesh policy matrix --check` says whether it is fresh.
+    """
     from paymesh.render import stale, write
 
     root = repository_root()
     if not check:
-        for path in write(root):
+        for path in (*write(root), *_matrix(root)):
             console.print(f"wrote {path}")
         return
     out_of_date = stale(root)
@@ -78,3 +83,17 @@ def render(
         names = ", ".join(str(path) for path in out_of_date)
         raise PaymeshError(f"stale: {names}: run `make render` and commit")
     console.print("✔ generated files are fresh")
+
+
+def _matrix(root: Path) -> list[Path]:
+    """Writes what the policy says of the rendered files. A checkout that has built nothing yet
+    can render all the same: CI has it built, and tells.
+    """
+    from paymesh.policy.matrix import committed
+
+    try:
+        pdp = binaries.built(default_paths(), binaries.PDP)
+    except SetupError:
+        console.print(f"‼ {committed.MARKDOWN} may be stale now: `make setup`, then render again")
+        return []
+    return committed.write(root, committed.files(committed.state(root, pdp)))

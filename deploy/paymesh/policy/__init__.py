@@ -12,4 +12,8 @@ server        hands the bundle to policy decision points
 served        one file of the server, and those who wait for it
 certificate   the server's certificate, renewed while it runs
 follower      in a cluster: fetches the published bundle for the server
+candidate     a policy that is not in force: a directory's or a revision's
+engine        questions to one
+matrix        who may do what, found by asking every question
+approvals     which changes of it somebody has approved
 """

@@ -1,0 +1,156 @@
+"""`policies/approvals.yaml`: changes of what is allowed that somebody has approved.
+
+A line counts for the change that adds it: one that was there before says nothing about what is
+new now.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from paymesh.errors import ConfigError
+from paymesh.policy import candidate
+from paymesh.policy.matrix import plan, source, subjects
+
+FILE = Path("policies/approvals.yaml")
+ALLOW, DENY = "allow", "deny"
+ANY = "any"
+_FIELDS = ("change", "caller", "rpc", "as", "why", "by")
+# Users that no service takes for one: `any` does not mean them.
+_FALSE_USERS = frozenset({subjects.EXPIRED, subjects.FORGED})
+
+
+@dataclasses.dataclass(frozen=True)
+class Approval:
+    """One line. `role` is a role, `none` for calls without a user, or `any`."""
+
+    change: str
+    caller: str
+    rpc: str
+    role: str
+    why: str
+    by: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Approvals:
+    """The lines that count."""
+
+    lines: tuple[Approval, ...]
+
+    def covers(self, kind: str, caller: str, rpc: str, roles: Collection[str]) -> bool:
+        """Whether a line names this change.
+
+        Args:
+            kind: `allow` for what was refused before, `deny` for what was allowed.
+            caller: a workload, or a stranger of the matrix.
+            rpc: `/package.Service/Method`, or an action of the object decision.
+            roles: the end user's; none at all where there is no user.
+        """
+        return any(
+            (line.change, line.caller, line.rpc) == (kind, caller, rpc) and _is_of(line, roles)
+            for line in self.lines
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What a line can be about."""
+
+    callers: frozenset[str]
+    rpcs: frozenset[str]
+    roles: frozenset[str]
+
+
+def names(asked: plan.Plan) -> Names:
+    """What a line can be about where the plan's questions are compared."""
+    return Names(
+        frozenset(asked.callers),
+        frozenset(target.name for target in asked.targets),
+        frozenset({ANY, *(user.name for user in asked.users)}),
+    )
+
+
+def added(root: Path, base_rev: str) -> Approvals:
+    """The lines of the checkout at `root` that the git revision `base_rev` has not.
+
+    Raises:
+        ConfigError: there is no such revision, or a line is wrong.
+    """
+    with candidate.checked_out(base_rev, root) as base:
+        states = source.read(base, base_rev), source.read(root, "the checkout")
+        return between(base, root, names(plan.make(*states)))
+
+
+def between(base: Path, head: Path, known: Names) -> Approvals:
+    """The lines of `head` that `base` has not: two checkouts, or directories of policies.
+
+    Raises:
+        ConfigError: a line is no approval, stands twice, or a new one names what is not there.
+    """
+    before = _entries(base)
+    entries = _entries(head)
+    lines = [_approval(entry, index) for index, entry in enumerate(entries, start=1)]
+    for line in lines:
+        if lines.count(line) > 1:
+            raise ConfigError(f"{FILE}: a line about {line.caller} and {line.rpc} stands twice")
+    new = [line for line, entry in zip(lines, entries, strict=True) if entry not in before]
+    for line in new:
+        _check(line, known)
+    return Approvals(tuple(new))
+
+
+def _is_of(line: Approval, roles: Collection[str]) -> bool:
+    if line.role == ANY:
+        return not _FALSE_USERS & set(roles)
+    return line.role in roles or (line.role == subjects.NONE and not roles)
+
+
+def _entries(root: Path) -> list[Any]:
+    """The list as it stands there; empty where there is no file, as before there were any."""
+    try:
+        path = candidate.policies_of(root) / FILE.name
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{FILE} cannot be read: {error}") from error
+    if not isinstance(raw, dict) or set(raw) != {"approvals"}:
+        raise ConfigError(f"{FILE} must hold `approvals:` and nothing else")
+    found = raw["approvals"] or []
+    if not isinstance(found, list):
+        raise ConfigError(f"{FILE}: `approvals` must be a list")
+    return found
+
+
+def _approval(entry: Any, index: int) -> Approval:
+    where = f"{FILE}: line {index} of the list"
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{where} must have {', '.join(_FIELDS)}")
+    for field in _FIELDS:
+        value = entry.get(field)
+        if not isinstance(value, str) or not value.strip():
+            raise ConfigError(f"{where} lacks `{field}`, a text")
+    if extra := sorted(set(map(str, entry)) - set(_FIELDS)):
+        raise ConfigError(f"{where} has {', '.join(extra)}, which means nothing here: remove it")
+    if entry["change"] not in {ALLOW, DENY}:
+        raise ConfigError(f"{where}: `change` must be {ALLOW} or {DENY}, not {entry['change']!r}")
+    return Approval(
+        entry["change"], entry["caller"], entry["rpc"], entry["as"], entry["why"], entry["by"]
+    )
+
+
+def _check(line: Approval, known: Names) -> None:
+    for field, value, there in (
+        ("caller", line.caller, known.callers),
+        ("rpc", line.rpc, known.rpcs),
+        ("as", line.role, known.roles),
+    ):
+        if value not in there:
+            others = ", ".join(sorted(there))
+            raise ConfigError(f"{FILE}: `{field}: {value}` does not exist: it is one of {others}")
