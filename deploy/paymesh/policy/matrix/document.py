@@ -22,7 +22,7 @@ def document(plan: Plan, matrix: Matrix) -> dict[str, Any]:
     """
     return {
         "callers": list(plan.callers),
-        "users": {user.name: list(user.roles or ()) for user in plan.users},
+        "users": [user.name for user in plan.users],
         "classes": {
             target.name: [one.name for one in target.shape.classes] for target in plan.targets
         },
