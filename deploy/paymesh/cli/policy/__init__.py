@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from paymesh.cli.policy import can, diff, log, matrix, push, shadow
+from paymesh.cli.policy import can, diff, explain, log, matrix, push, shadow
 
-_MODULES = (matrix, diff, can, push, log, shadow)
+_MODULES = (matrix, diff, can, push, log, explain, shadow)
 
 
 def register(app: typer.Typer) -> None:
