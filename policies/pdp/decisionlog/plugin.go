@@ -146,9 +146,7 @@ func (p *Plugin) Record(ctx context.Context, record *Record) error {
 	if w == nil {
 		return ErrNotRecorded
 	}
-	if name, ok := p.active.Load().mesh.Workload(record.Caller); ok {
-		record.Caller = name
-	}
+	record.Caller = callerIn(p.active.Load().mesh, record.Caller)
 	if err := w.write(ctx, record, p.config.MaxRecordBytes); err != nil {
 		return err
 	}

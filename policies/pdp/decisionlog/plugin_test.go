@@ -154,6 +154,36 @@ func TestLog(t *testing.T) {
 	}
 }
 
+// A caller has one form in both kinds of decision: a workload of the mesh its name,
+// anybody else the SPIFFE ID that was presented; what is none is no caller.
+func TestCaller(t *testing.T) {
+	p := started(t, policytest.Manager(t), nil)
+	caller := func(presented string) (check, rest any) {
+		if err := p.Record(t.Context(), &Record{Caller: presented}); err != nil {
+			t.Fatal(err)
+		}
+		check = last(t, p)["caller"]
+		if err := p.Log(t.Context(), event(`{"caller": "`+presented+`"}`, `true`)); err != nil {
+			t.Fatal(err)
+		}
+		return check, last(t, p)["caller"]
+	}
+	environment := map[string]any{"trust_domain": "mesh.test", "namespace": "a", "workloads": []any{"payments", "ledger"}}
+	policytest.Activate(t, p.manager, policytest.Policy{Rego: noMask, Data: map[string]any{"paymesh": map[string]any{"environment": environment}}})
+	for presented, want := range map[string]string{
+		"spiffe://mesh.test/ns/a/sa/payments": "payments", "spiffe://mesh.test/ns/a/sa/ledger": "ledger", "": "", "payments": "", "/ns/a/sa/payments": "",
+		"spiffe://mesh.test/ns/a/sa/other": "spiffe://mesh.test/ns/a/sa/other", "spiffe://other.test/ns/a/sa/payments": "spiffe://other.test/ns/a/sa/payments",
+	} {
+		if check, rest := caller(presented); check != want || rest != want {
+			t.Errorf("%s: got %v and %v", presented, check, rest)
+		}
+	}
+	policytest.Activate(t, p.manager, policytest.Policy{Rego: noMask, Data: map[string]any{"paymesh": map[string]any{}}})
+	if check, rest := caller("spiffe://mesh.test/ns/a/sa/payments"); check != rest || rest != "spiffe://mesh.test/ns/a/sa/payments" {
+		t.Errorf("without an environment: got %v and %v", check, rest)
+	}
+}
+
 // A REST decision comes without a transaction: a mask that looks at the input alone
 // works, one that needs data too leaves the record without its input.
 func TestLogWithInputMask(t *testing.T) {

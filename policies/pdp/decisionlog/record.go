@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+
+	"paymesh.internal/pdp/policy"
 )
 
 // maxNameBytes bounds the fields that a caller can choose the length of.
@@ -102,6 +104,19 @@ func (r *Record) appendTail(line []byte, omission string) []byte {
 		line = appendString(line, bounded(r.Error))
 	}
 	return append(line, '}', '\n')
+}
+
+// callerIn is the one form that a caller has in records: a workload of the mesh its
+// name, another SPIFFE ID itself, and nothing for what could be taken for a name. The
+// input has what was presented.
+func callerIn(mesh policy.Mesh, presented string) string {
+	if name, ok := mesh.Workload(presented); ok {
+		return name
+	}
+	if strings.HasPrefix(presented, "spiffe://") {
+		return presented
+	}
+	return ""
 }
 
 func bounded(text string) string {
