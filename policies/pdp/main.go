@@ -1,6 +1,6 @@
 // Command paymesh-pdp is the policy decision point: the OPA command line with
-// an Envoy ext_authz server, a decision log that never drops and a shadow policy as
-// plugins.
+// an Envoy ext_authz server, a decision log that never drops, its shipping and a
+// shadow policy as plugins.
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 	"paymesh.internal/pdp/footprint"
 	"paymesh.internal/pdp/mutate"
 	"paymesh.internal/pdp/shadow"
+	"paymesh.internal/pdp/ship"
 )
 
 func main() {
@@ -24,6 +25,7 @@ func main() {
 	runtime.RegisterPlugin(extauthz.PluginName, extauthz.Factory{})
 	runtime.RegisterPlugin(decisionlog.PluginName, decisionlog.Factory{})
 	runtime.RegisterPlugin(shadow.PluginName, shadow.Factory{})
+	runtime.RegisterPlugin(ship.PluginName, ship.Factory{})
 	root := &cobra.Command{Use: "paymesh-pdp", Short: "Paymesh policy decision point, built on OPA"}
 	root = cmd.Command(root, "OPA")
 	root.AddCommand(
