@@ -129,6 +129,8 @@ def checked_out(revision: str, root: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="paymesh-policy-") as scratch:
         with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
             archive.extractall(scratch, filter="data")
+        if not all((Path(scratch) / "policies" / part).is_dir() for part in ROOTS):
+            raise ConfigError(f"{revision} has no policies yet: name a later revision")
         yield Path(scratch)
 
 
