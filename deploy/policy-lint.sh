@@ -11,3 +11,11 @@ printf -- '– opa fmt, opa check --strict\n'
 unformatted=$("$pdp" fmt --list "${policies[@]}")
 test -z "$unformatted" || { echo "not formatted: $unformatted: run '$pdp fmt --write'"; exit 1; }
 "$pdp" check --strict "${policies[@]}"
+printf -- '– known traps of Rego\n'
+"$pdp" traps "${policies[@]}" || { echo "see policies/README.md, Tests of the tests"; exit 1; }
+if regal=$(command -v regal); then
+  printf -- '– Regal: %s\n' "$regal"
+  "$regal" lint --config-file deploy/regal.yaml "${policies[@]}"
+else
+  printf -- '  Regal is not on PATH; its rules are left out\n'
+fi

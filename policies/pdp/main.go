@@ -18,6 +18,7 @@ import (
 	"paymesh.internal/pdp/mutate"
 	"paymesh.internal/pdp/shadow"
 	"paymesh.internal/pdp/ship"
+	"paymesh.internal/pdp/traps"
 )
 
 func main() {
@@ -32,6 +33,7 @@ func main() {
 		compileserver.Command(),
 		decide.Command(),
 		mutate.Command(),
+		traps.Command(),
 	)
 	switch err := root.Execute().(type) {
 	case nil:

@@ -135,5 +135,5 @@ _has_amount if type_name(_body.amount)
 # protojson of the message: lowerCamelCase names, int64 as strings, enums by name.
 _body := input.parsed_body if {
 	is_object(input.parsed_body)
-	not input.truncated_body
+	input.truncated_body == false
 }

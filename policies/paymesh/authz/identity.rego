@@ -16,8 +16,10 @@ caller := name if {
 caller_problem := "POLICY_ERROR" if {
 	not data.paymesh.environment.trust_domain
 } else := "NO_CALLER_IDENTITY" if {
+	# trap: ok, spiffe-prefix: says only why there is no caller, and that is already decided
 	not startswith(_principal, "spiffe://")
 } else := "FOREIGN_TRUST_DOMAIN" if {
+	# trap: ok, spiffe-prefix: as above; the trust domain is compared whole, up to its slash
 	not startswith(_principal, concat("", ["spiffe://", data.paymesh.environment.trust_domain, "/"]))
 } else := "UNKNOWN_CALLER"
 

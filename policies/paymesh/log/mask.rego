@@ -6,6 +6,8 @@
 #   claims.
 package paymesh.log
 
+# trap: ok, missing-default: the decision point leaves the whole input out when the mask is undefined
+
 # METADATA
 # description: >-
 #   JSON pointers (RFC 6901) into the ext_authz input, in two sets. What `erase` points at is recorded as
@@ -119,6 +121,7 @@ _amount_parts := {concat("", ["/parsed_body/amount/", _escaped(name)]) |
 }
 
 _leg_parts := set() if {
+	# trap: ok, not-on-body: legs that are not there have no parts to erase
 	not input.parsed_body.legs
 } else := {sprintf("/parsed_body/legs/%d%s", [i, part]) |
 	some i, leg in input.parsed_body.legs

@@ -1,5 +1,7 @@
 package paymesh.log
 
+# trap: ok, missing-default: the decision point records an unknown scheme when this is undefined
+
 # METADATA
 # description: >-
 #   What the decision log keeps of an authorization header, asked with {"authorization": its value}: the
