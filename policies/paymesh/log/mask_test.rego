@@ -158,6 +158,15 @@ test_what_conditions_read_is_recorded_unless_it_is_odd[note] if {
 			"/parsed_body/amount/a~1b",
 		}],
 		"no leg": [{"legs": []}, set()],
+		"an empty number": [{"amount": {"minorUnits": ""}}, {"/parsed_body/amount/minorUnits"}],
+		"20 digits": [{"amount": {"minorUnits": "41111111111111111111"}}, {"/parsed_body/amount/minorUnits"}],
+		"the largest page": [{"pageSize": 2147483648}, set()],
+		"a larger page": [{"pageSize": 2147483649}, {"/parsed_body/pageSize"}],
+		"the smallest page": [{"pageSize": -2147483648}, set()],
+		"a smaller page": [{"pageSize": -2147483649}, {"/parsed_body/pageSize"}],
+		"an id of another name": [{"otherId": account}, {"/parsed_body/otherId"}],
+		"more than an id": [{"linkId": concat("", [account, "4"])}, {"/parsed_body/linkId"}],
+		"something and an id": [{"linkId": concat("", ["4", account])}, {"/parsed_body/linkId"}],
 	}
 	masked(request({}, body)) == erased(pointers)
 }
@@ -175,6 +184,7 @@ test_an_odd_leg_is_erased_where_it_is_odd[note] if {
 		"no amount": [{"accountId": account}, set()],
 		"a bad amount": [{"accountId": account, "amount": "4111111111111111"}, {"/parsed_body/legs/1/amount"}],
 		"another field": [{"accountId": account, "a/b": "4111111111111111"}, {"/parsed_body/legs/1/a~1b"}],
+		"another field of its amount": [{"amount": {"a/b": "4111111111111111"}}, {"/parsed_body/legs/1/amount/a~1b"}],
 		"no leg": ["4111111111111111", {"/parsed_body/legs/1"}],
 	}
 	good := {"accountId": account, "amount": {"currencyCode": "EUR", "minorUnits": "1"}}
@@ -189,9 +199,25 @@ test_a_body_that_is_no_message_is_left_out[body] if {
 test_that_a_body_could_not_be_read_is_recorded if masked(request({}, null)) == nothing
 
 test_a_path_that_names_no_method_is_erased[path] if {
-	some path in ["/a.B/C?token=1", "/a.B/C/", "/v1/payments/4111111111111111/x", "//a.B/C", ""]
+	some path in [
+		"/a.B/C?token=1",
+		"/a.B/C/",
+		"/v1/payments/4111111111111111/x",
+		"//a.B/C",
+		"//C",
+		"/a.B/",
+		"",
+		concat("", ["/", _letters(129), "/C"]),
+		concat("", ["/a.B/", _letters(65)]),
+	]
 	document := json.patch(request({}, {}), [{"op": "replace", "path": "/attributes/request/http/path", "value": path}])
 	masked(document) == erased({"/attributes/request/http/path", "/parsed_path", "/parsed_query"})
+}
+
+test_a_path_that_names_a_method_is_recorded[path] if {
+	some path in ["/a/C", concat("/", ["", _letters(128), _letters(64)])]
+	document := json.patch(request({}, {}), [{"op": "replace", "path": "/attributes/request/http/path", "value": path}])
+	masked(document) == nothing
 }
 
 test_an_empty_input_is_masked_without_error if {

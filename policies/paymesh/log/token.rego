@@ -70,21 +70,22 @@ _is_harmless_part(value) if {
 	regex.match(_few_digits, value)
 }
 
-# The id of the issuer's key that signed the token. Verified as the decision verifies, but for the
-# audience and at a time that the token itself names: only its signature is in question.
+# The id of the issuer's key that signed the token. Verified as the decision verifies, but for an
+# audience that the token itself names and at the time that it begins: only its signature is in
+# question. One that ends before it begins was never good.
 _key := [object.get(key, "kid", "") |
 	some key in _candidate_keys
 	[verified, _, _] := io.jwt.decode_verify(_token, {
 		"cert": json.marshal({"keys": [key]}),
 		"alg": "ES256",
 		"aud": _audience,
-		"time": _moment_s * 1000000000,
+		"time": object.get(_decoded[1], "nbf", 0) * 1000000000,
 	})
 	verified
 ][0]
 
 # A key id that is known is the only one that counts.
-_candidate_keys := array.slice(_named_keys, 0, 1) if {
+_candidate_keys := _named_keys if {
 	count(_named_keys) > 0
 } else := _keys
 
@@ -95,14 +96,6 @@ _named_keys := [key |
 
 _keys := json.unmarshal(data.paymesh.environment.users.jwks).keys
 
-_audience := _decoded[1].aud if {
-	is_string(_decoded[1].aud)
-} else := _decoded[1].aud[0] if {
-	is_string(_decoded[1].aud[0])
-} else := ""
-
-_moment_s := _decoded[1].exp - 1 if {
-	_decoded[1].exp
-} else := _decoded[1].nbf if {
-	_decoded[1].nbf
-} else := 0
+_audience := _decoded[1].aud[0] if {
+	is_array(_decoded[1].aud)
+} else := object.get(_decoded[1], "aud", "")
