@@ -71,6 +71,26 @@ def _decision_point(
         _behind(found, published),
         f"see `paymesh logs bundle-server` and `paymesh logs {workload.name}-pdp`",
     )
+    yield from _beside(workload, found)
+
+
+def _beside(workload: Workload, found: Condition) -> Iterator[Finding]:
+    """What no decision depends on, where it is configured."""
+    shipping = found.notes.get(condition.SHIPPING)
+    if shipping is not None:
+        name = f"{workload.name}'s decisions are shipped"
+        yield (
+            _section.warning(name, shipping, "nothing is lost: mend what it names, it goes on")
+            if shipping
+            else _section.ok(name)
+        )
+    shadow = found.notes.get(condition.SHADOW)
+    if shadow:
+        yield _section.warning(
+            f"{workload.name}'s decision point asks the shadow policy that is published",
+            shadow,
+            "no decision depends on it: see `paymesh policy shadow status`",
+        )
 
 
 def _ready(workload: Workload, found: Condition) -> Finding:

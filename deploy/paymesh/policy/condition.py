@@ -14,6 +14,8 @@ TARGET = "/v1/status"
 MAX_BYTES = 1 << 20
 
 DECISION_LOG = "paymesh_decision_log"
+SHIPPING = "paymesh_decision_shipping"
+SHADOW = "paymesh_shadow"
 _BUNDLE = "paymesh"
 _LONGEST = 400
 # As the kernel words ENOSPC, EDQUOT and EFBIG.
@@ -28,11 +30,13 @@ class Condition:
         revision: of the policy that it enforces; None when it has none.
         refused: why it did not take what it was offered last; None when it did.
         faults: plugins that are not as they should be, and what each says.
+        notes: plugins that are, and what each says all the same; mostly nothing.
     """
 
     revision: str | None
     refused: str | None = None
     faults: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def unrecorded(self) -> str | None:
@@ -50,14 +54,20 @@ def read(found: Any) -> Condition:
     result = _member(found, "result")
     bundle = _member(_member(result, "bundles"), _BUNDLE)
     revision = _member(bundle, "active_revision")
-    plugins = _member(result, "plugins")
+    found_plugins = _member(result, "plugins")
+    plugins = found_plugins if isinstance(found_plugins, dict) else {}
     return Condition(
         revision=revision if isinstance(revision, str) and revision else None,
         refused=_refusal(bundle),
         faults={
             name: _fault(plugin)
-            for name, plugin in (plugins.items() if isinstance(plugins, dict) else ())
+            for name, plugin in plugins.items()
             if _member(plugin, "state") != "OK"
+        },
+        notes={
+            name: _line(str(_member(plugin, "message") or ""))
+            for name, plugin in plugins.items()
+            if _member(plugin, "state") == "OK"
         },
     )
 

@@ -22,13 +22,27 @@ _MAX_DECISION_LOG_BYTES = 256 << 20
 
 
 @dataclasses.dataclass(frozen=True)
+class Receiver:
+    """Where a decision log is shipped to; file names as in Surroundings.
+
+    `format` is `otlp` (OTLP/HTTP, protobuf) or `ndjson`; `service_name` stands in OTLP.
+    """
+
+    endpoint: str
+    format: str
+    service_name: str
+    token_file: str | None = None
+    ca_file: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Surroundings:
     """Where a policy decision point finds things; names are relative to its working directory.
 
     Without `bundle_key` (PEM) it is given on the command line, as
     `--set-file keys.paymesh-bundle.key=FILE`: without either it does not start. Without
     `decisions`, a file, they go to the standard output. With `shadow_key` (PEM) candidates
-    signed with it are asked beside the policy.
+    signed with it are asked beside the policy. With `receiver` the file of decisions is shipped.
     """
 
     bundle_server: str
@@ -40,6 +54,7 @@ class Surroundings:
     revision: str = "revision"
     revision_floor: str | None = None
     shadow_key: str | None = None
+    receiver: Receiver | None = None
 
 
 def configuration(mesh: Mesh, workload: Workload, around: Surroundings) -> Block:
@@ -86,6 +101,7 @@ def configuration(mesh: Mesh, workload: Workload, around: Surroundings) -> Block
             },
             "paymesh_decision_log": log,
             **_shadow(around),
+            **_shipping(around),
         },
         # Answers of the data API go into the same log.
         "decision_logs": {"plugin": "paymesh_decision_log"},
@@ -113,6 +129,17 @@ def _shadow(around: Surroundings) -> Block:
             "status": SHADOW_STATE,
         }
     }
+
+
+def _shipping(around: Surroundings) -> Block:
+    if around.receiver is None:
+        return {}
+    settings = {
+        "log": around.decisions,
+        "cursor": f"{around.decisions}.cursor",
+        **dataclasses.asdict(around.receiver),
+    }
+    return {"paymesh_decision_shipping": {k: v for k, v in settings.items() if v is not None}}
 
 
 def for_pod(mesh: Mesh, workload: Workload) -> Block:

@@ -10,7 +10,7 @@ import os
 from paymesh import binaries
 from paymesh.mesh import Mesh, repository_root
 from paymesh.paths import Paths
-from paymesh.runtime import mirror, programs
+from paymesh.runtime import mirror, programs, shipping
 from paymesh.runtime.processes import PASSED_ON
 
 
@@ -33,6 +33,6 @@ def fingerprint(paths: Paths, mesh: Mesh) -> str:
             [mirror.file_state(path) for path in (*built, binaries.envoy_binary())],
             [(path.name, path.read_bytes()) for path in files],
             mesh.port_offset,
-            [os.environ.get(name) for name in PASSED_ON],
+            [os.environ.get(name) for name in (*PASSED_ON, *shipping.VARIABLES)],
         ]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from paymesh.mesh import Workload
 from paymesh.render import ENVOY_ARGS
-from paymesh.runtime import pdp, probes
+from paymesh.runtime import pdp, probes, shipping
 from paymesh.runtime.accounts import POSTGRES
 from paymesh.runtime.graph import Step
 from paymesh.runtime.policies import Policies
@@ -50,9 +51,13 @@ class Table:
             Step("bundle", self._policies.publish),
         ]
 
-    async def follow_policies(self, say: Callable[[str], None]) -> None:
-        """Publishes edits of `policies/` until cancelled."""
-        await self._policies.follow(say)
+    async def follow(self, say: Callable[[str], None]) -> None:
+        """Publishes edits of `policies/`, and hands on what the shipping of decisions is
+        configured with, until cancelled.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._policies.follow(say))
+            group.create_task(self._workspace.shipping.follow(say))
 
     def processes(self) -> list[Spec]:
         """Every process, in the order in which `status` lists them."""
@@ -237,5 +242,6 @@ class Table:
 def passed_on(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """What the supervisor's own environment consists of: nothing else is inherited."""
     source = os.environ if environment is None else environment
-    names = ("PAYMESH_HOME", "PAYMESH_CACHE", "PAYMESH_PORT_OFFSET", "PAYMESH_ROOT", *PASSED_ON)
+    own = ("PAYMESH_HOME", "PAYMESH_CACHE", "PAYMESH_PORT_OFFSET", "PAYMESH_ROOT")
+    names = (*own, *PASSED_ON, *shipping.VARIABLES)
     return {name: source[name] for name in names if source.get(name)}

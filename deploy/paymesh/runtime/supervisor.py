@@ -121,7 +121,7 @@ class Supervisor:
             self._write_status(),
             self._limit_logs(),
             self._keep_programs(table),
-            table.follow_policies(_say),
+            table.follow(_say),
         ]
         try:
             async with asyncio.TaskGroup() as group:

@@ -23,6 +23,7 @@ from paymesh.paths import Paths
 from paymesh.runtime import issuer, mirror, pdp, pki
 from paymesh.runtime.accounts import POSTGRES, Accounts
 from paymesh.runtime.files import ensure_directory, ensure_secret, write_file
+from paymesh.runtime.shipping import Shipping
 
 _PORT = re.compile(rb"^(\s*(?:- )?port_value: )(\d+)$", re.MULTILINE)
 PROVIDER_NAMES = {"card-processor": "cards", "bank-data": "banks"}
@@ -35,12 +36,14 @@ class Workspace:
         self.paths = paths
         self.mesh = mesh
         self.accounts = accounts
+        self.shipping = Shipping(paths, mesh, accounts, os.environ)
 
     def prepare(self) -> None:
         """Makes and repairs everything; idempotent.
 
         Raises:
-            ConfigError: the workloads' uids could not enter the home.
+            ConfigError: the workloads' uids could not enter the home, or what decisions are
+                shipped with cannot be read.
             SetupError: a file of the checkout is missing.
         """
         self._directories()
@@ -56,6 +59,7 @@ class Workspace:
         jwks = issuer.ensure_issuer(self.paths)
         for workload in self.mesh.sidecars():
             self._sidecar(workload, externals, jwks)
+        self.shipping.copy()
         self._own("bundle-server", "tokens", self._bundle_tokens())
 
     @property
@@ -205,7 +209,8 @@ class Workspace:
     def _pdp_yaml(self, workload: Workload) -> str:
         key = pki.public_pem(pki.ensure_key(self.bundle_signing_key))
         shadow_key = pki.public_pem(pki.ensure_key(self.paths.shadow_signing_key))
-        return pdp.config(self.mesh, workload, key, shadow_key)
+        receiver = self.shipping.receiver(workload)
+        return pdp.config(self.mesh, workload, key, shadow_key, receiver)
 
 
 def move_ports(text: bytes, offset: int) -> bytes:

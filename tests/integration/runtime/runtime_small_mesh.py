@@ -32,7 +32,7 @@ class SmallTable(Table):
         """Three of them."""
         return [spec for spec in super().processes() if spec.name in PROCESSES]
 
-    async def follow_policies(self, say: Callable[[str], None]) -> None:
+    async def follow(self, say: Callable[[str], None]) -> None:
         """Nobody asks for policy."""
         del say
         await asyncio.Event().wait()
