@@ -28,6 +28,7 @@ from paymesh.policy.environment import environment
 from paymesh.runtime.issuer import jwk
 
 from . import live
+from .explained import Explainer
 
 BUNDLE_TOKEN = "bundle-token"
 
@@ -161,3 +162,11 @@ def pdp_config(bundle_port: int, bundle_key: ec.EllipticCurvePrivateKey) -> dict
         },
         "keys": {bundle.KEY_ID: {"algorithm": "ES256", "key": live.public_pem(bundle_key)}},
     }
+
+
+@pytest.fixture(scope="session")
+def explainer(pdp: Path, mesh: Mesh, mesh_environment: dict[str, Any]) -> Explainer:
+    """Makes and explains decisions of the checkout's policy."""
+    if "PAYMESH_PDP" in os.environ:
+        pytest.skip("OPA's own program cannot be asked about recorded decisions")
+    return Explainer(pdp, mesh, mesh_environment)

@@ -6,7 +6,8 @@
     places    lines of its files, and what its rules say of themselves
     question  the record as a question
     changes   what could have been different about it
-    asking    the policy, also about those
+    asking    the policy
+    trials    the policy about all changes at once
     token, call, objects   what it says
     words, model, text     how that is said
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from paymesh.policy import engine
 from paymesh.policy.explain import asking, changes, places, question, token, words
 from paymesh.policy.explain.asking import Policy
-from paymesh.policy.explain.changes import Change
 from paymesh.policy.explain.ground import Ground
 from paymesh.policy.explain.model import Closed, Condition, Explanation, Grant, Person, Remedy
 from paymesh.policy.explain.question import Question
+from paymesh.policy.explain.trials import Trials, phrases
 from paymesh.policy.log.table import printable
 
 _AUTHZ = "data.paymesh.authz."
 _CONDITIONS = f"{_AUTHZ}condition"
-# A token and a role are two.
-_MOST_NEEDS = 2
 _NAMES = (
     "decision",
     "condition",
@@ -43,11 +42,11 @@ class Call:
         self._reviewers = places.ReviewersFile(ground.reviewers_file)
         self._environment: Mapping[str, Any] = ground.data("environment")
         self._grants: Mapping[str, Any] = ground.data("grants")
-        (answer,) = policy.ask([asked], [_AUTHZ + name for name in _NAMES])
+        queries = {*(_AUTHZ + name for name in _NAMES), *self._rules.facts()}
+        (answer,) = policy.ask([asked], sorted(queries))
         self.partial = answer.partial
         self._values = answer.values
         self._candidates: Sequence[Mapping[str, Any]] = self._of("candidates") or ()
-        self._facts = self._facts_of_candidates()
 
     @property
     def decision(self) -> Mapping[str, Any]:
@@ -77,8 +76,8 @@ class Call:
             granted = self.decision.get("grant")
             entry = next(entry for entry in self._candidates if entry["id"] == granted)
             return dataclasses.replace(found, grant=self._grant(entry, {}))
-        tried = self._changes()
-        needs = self._needs(tried)
+        trials = self._trials()
+        needs = self._needs(trials)
         in_order = [self._grant(entry, needs) for entry in self._candidates]
         return dataclasses.replace(
             found,
@@ -86,7 +85,7 @@ class Call:
             others=tuple(self._others()),
             closed=self._closed(),
             decided_by=tuple(self._refused_by(in_order)),
-            remedies=tuple(self._remedies(tried)),
+            remedies=tuple(self._remedies(trials)),
             notes=(*base.notes, *self._notes()),
         )
 
@@ -94,17 +93,7 @@ class Call:
         """The value of `data.paymesh.authz.<name>`; None when it is undefined."""
         return self._values.get(_AUTHZ + name)
 
-    def _facts_of_candidates(self) -> dict[str, Any]:
-        """What the conditions of the grants in question go by."""
-        rules = [
-            self._rules.find(f"condition.{name}")
-            for entry in self._candidates
-            for name in entry["conditions"]
-        ]
-        references = sorted({fact for rule in rules if rule for fact in rule.facts})
-        return self._policy.values(self._question, references) if references else {}
-
-    def _changes(self) -> list[Change]:
+    def _trials(self) -> Trials:
         known = changes.Known(
             self._environment,
             self._grants.get("limits", {}),
@@ -112,22 +101,16 @@ class Call:
             codes=self._of("reasons") or (),
             callers={entry["caller"] for entry in self._granted()},
         )
-        return changes.of_call(self._question, known)
+        tried = changes.of_call(self._question, known)
+        return Trials(self._policy, self._question, tried, engine.AUTHZ, also=[_CONDITIONS])
 
-    def _needs(self, single: Sequence[Change]) -> dict[str, list[str]]:
+    def _needs(self, trials: Trials) -> dict[str, list[str]]:
         """By condition that does not hold: what would make it hold."""
-        tried = asking.combined([c for c in single if c.about != "caller"], _MOST_NEEDS)
-        asked = (changes.changed(self._question, chosen) for chosen in tried)
-        answers = self._policy.ask(asked, [_CONDITIONS])
         needs: dict[str, list[str]] = {}
         for name, reason in self._values[_CONDITIONS].items():
-            helping = [
-                chosen
-                for chosen, answer in zip(tried, answers, strict=True)
-                if reason != "ALLOWED" and answer.values[_CONDITIONS].get(name) == "ALLOWED"
-            ]
-            said = asking.phrases(asking.smallest(helping))
-            needs[name] = [words.both(phrases) for phrases, _ in said]
+            if reason != "ALLOWED":
+                helping = trials.flipping(functools.partial(_holds, name))
+                needs[name] = [words.both(said) for said, _ in phrases(helping)]
         return needs
 
     def _granted(self) -> list[Mapping[str, Any]]:
@@ -170,7 +153,7 @@ class Call:
             reason=reason,
             place=rule.place,
             description=rule.description,
-            facts=words.facts({fact: self._facts[fact] for fact in rule.facts}),
+            facts=words.facts({fact: self._values.get(fact, words.ABSENT) for fact in rule.facts}),
             needs=tuple(needs),
         )
 
@@ -231,17 +214,18 @@ class Call:
         rule = self._rules.find(name)
         return [rule.place_of(reason)] if rule else []
 
-    def _remedies(self, tried: Sequence[Change]) -> list[Remedy]:
+    def _remedies(self, trials: Trials) -> list[Remedy]:
         if not self._granted():
             return []  # whatever else is different, nobody may make this call
-        found = asking.remedies(self._policy, self._question, tried, engine.AUTHZ)
-        said = asking.phrases(found)
-        asked = (changes.changed(self._question, chosen) for _, chosen in said)
-        answers = self._policy.ask(asked, [engine.AUTHZ])
+        allowing = trials.allowing()
         return [
-            Remedy(phrases, answer.values[engine.AUTHZ]["grant"])
-            for (phrases, _), answer in zip(said, answers, strict=True)
+            Remedy(said, str(allowing[chosen].get("grant", "")))
+            for said, chosen in phrases(list(allowing))
         ]
+
+
+def _holds(condition: str, values: Mapping[str, Any]) -> bool:
+    return values[_CONDITIONS].get(condition) == "ALLOWED"  # type: ignore[no-any-return]
 
 
 def _lacking(grant: Grant) -> int:

@@ -165,11 +165,12 @@ def _amounts(
             phrase, value = "of at most {}", words.money(currency, table[currency])
         else:
             phrase, value = "in {}", words.either(sorted(table))
-        if isinstance(legs, list):
-            changed_legs = [{**leg, "amount": most} for leg in legs if isinstance(leg, dict)]
-            yield {"legs": changed_legs or [{"amount": most}]}, f"amounts {phrase}", value
-        else:
+        if not isinstance(legs, list):
             yield {"amount": most}, f"a positive amount {phrase}", value
+        if "amount" not in body:
+            known = [leg for leg in legs if isinstance(leg, dict)] if isinstance(legs, list) else []
+            changed_legs = [{**leg, "amount": most} for leg in known] or [{"amount": most}]
+            yield {"legs": changed_legs}, f"legs with amounts {phrase}", value
 
 
 def quoted_words(rules: str, but: Collection[str]) -> list[str]:

@@ -19,6 +19,7 @@ from paymesh.policy.explain.changes import Change
 from paymesh.policy.explain.ground import Ground
 from paymesh.policy.explain.model import Explanation, Person, Remedy
 from paymesh.policy.explain.question import Question
+from paymesh.policy.explain.trials import Trials, phrases
 
 _ACTIONS = "data.paymesh.objects.actions"
 # A line of OPA's trace: the file and line of a rule that came out true.
@@ -91,12 +92,13 @@ class ObjectQuestion:
         )
 
     def _remedies(self) -> list[Remedy]:
-        found = asking.remedies(self._policy, self._question, list(self._changes()), engine.OBJECTS)
-        said = asking.phrases(found)
+        tried = list(self._changes())
+        allowing = Trials(self._policy, self._question, tried, engine.OBJECTS).allowing()
+        said = phrases(list(allowing))
         rules = self._allowing([changes.changed(self._question, chosen) for _, chosen in said])
         return [
-            Remedy(phrases, rule.place if rule else "")
-            for (phrases, _), rule in zip(said, rules, strict=True)
+            Remedy(words_of, rule.place if rule else "")
+            for (words_of, _), rule in zip(said, rules, strict=True)
         ]
 
     def _allowing(self, questions: Sequence[Question]) -> list[places.Rule | None]:

@@ -76,6 +76,10 @@ class Rules:
             found[0] if found else None
         )
 
+    def facts(self) -> set[str]:
+        """Every reference that a rule goes by."""
+        return {fact for rules in self._by_name.values() for rule in rules for fact in rule.facts}
+
     def defaults(self, name: str) -> Rule | None:
         """The `default` of a name."""
         found = self._by_name.get(name, [])
