@@ -11,11 +11,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from e2e.test_policy_edits import edited
 from e2e.world import World
 from paymesh import binaries, checks
 from paymesh.paths import Paths
+from paymesh.policy import bundle
 from paymesh.runtime import control
 
 
@@ -107,6 +109,19 @@ def _changed_configuration(world: World, workload: str) -> Iterator[None]:
         path.chmod(0o444)
 
 
+@contextlib.contextmanager
+def _unsigned_bundle(world: World) -> Iterator[None]:
+    path = world.paths.bundles / bundle.FILE_NAME
+    before = path.read_bytes()
+    files = {"paymesh/a.rego": b"package paymesh.a\n"}
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    path.write_bytes(bundle.build(files, "1999999999999-0123456789ab", stranger).data)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
 @dataclasses.dataclass(frozen=True)
 class Break:
     """How something is broken, and the finding that has to name it."""
@@ -156,6 +171,11 @@ _BREAKS = {
         lambda _: edited(_GRANTS, "grants:\n", "grants: [\n"),
         "policy",
         "the policies of this checkout are published",
+    ),
+    "a bundle is served that nobody signed": Break(
+        _unsigned_bundle,
+        "policy",
+        "ledger's decision point has the published revision",
     ),
     "a workload's directory is open": Break(
         lambda w: _mode(w.paths.workload("payments"), 0o755),
