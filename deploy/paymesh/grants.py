@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from paymesh.errors import ConfigError
 from paymesh.mesh import Mesh, read_yaml, repository_root
@@ -55,22 +57,31 @@ def load_grants(root: Path | None = None) -> Grants:
     """Reads `policies/paymesh/grants/data.yaml` below `root`.
 
     Raises:
-        ConfigError: a field is missing, an id stands twice, an RPC is malformed
-            or both granted and closed.
+        ConfigError: as `parse_grants`, or it is no YAML.
     """
     path = (root or repository_root()) / "policies" / "paymesh" / "grants" / "data.yaml"
-    raw = read_yaml(path)
+    return parse_grants(read_yaml(path), path)
+
+
+def parse_grants(raw: Any, path: Path) -> Grants:
+    """The reviewers' file, parsed as YAML.
+
+    Args:
+        raw: what stands in it.
+        path: of the file, for what is said about it.
+
+    Raises:
+        ConfigError: a field is missing or no text, an id stands twice, an RPC is malformed
+            or both granted and closed.
+    """
     try:
-        grants = tuple(
-            Grant(g["id"], g["caller"], g["rpc"], tuple(g["conditions"]), g["why"])
-            for g in raw["grants"]
-        )
-        closed = {line["rpc"]: line["why"] for line in raw["closed"]}
+        grants = tuple(_grant(line) for line in raw["grants"])
+        closed = {_text(line, "rpc"): _text(line, "why") for line in raw["closed"]}
     except (KeyError, TypeError) as error:
         raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
-    ids = [grant.id for grant in grants]
+    ids = Counter(grant.id for grant in grants)
     for problem in (
-        *(f"grant id {i!r} stands twice" for i in ids if ids.count(i) > 1),
+        *(f"grant id {i!r} stands twice" for i, count in ids.items() if count > 1),
         *(f"{rpc!r} is not /package.Service/Method" for rpc in _rpcs(grants, closed)),
         *(f"{g.rpc} is granted by {g.id} and closed" for g in grants if g.rpc in closed),
     ):
@@ -78,5 +89,21 @@ def load_grants(root: Path | None = None) -> Grants:
     return Grants(grants, closed)
 
 
+def _grant(line: Any) -> Grant:
+    conditions = line["conditions"]
+    if not isinstance(conditions, list) or not all(isinstance(name, str) for name in conditions):
+        raise TypeError(f"conditions of {line.get('id')!r} is no list of names")
+    id_, caller, rpc, why = (_text(line, field) for field in ("id", "caller", "rpc", "why"))
+    return Grant(id_, caller, rpc, tuple(conditions), why)
+
+
+def _text(line: Any, field: str) -> str:
+    value = line[field]
+    if not isinstance(value, str):
+        raise TypeError(f"{field} {value!r} is no text: put it in quotes")
+    return value
+
+
 def _rpcs(grants: tuple[Grant, ...], closed: Mapping[str, str]) -> list[str]:
-    return [rpc for rpc in (*(g.rpc for g in grants), *closed) if not _RPC.fullmatch(rpc)]
+    rpcs = dict.fromkeys((*(grant.rpc for grant in grants), *closed))
+    return [rpc for rpc in rpcs if not _RPC.fullmatch(rpc)]

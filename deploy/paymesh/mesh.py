@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
+from paymesh import yamltext
 from paymesh.errors import ConfigError
 
 Kind = Literal["gateway", "service", "job"]
@@ -206,8 +207,8 @@ def read_yaml(path: Path) -> Any:
         ConfigError: it cannot be read, or is no YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        return yamltext.load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 

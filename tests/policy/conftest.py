@@ -114,6 +114,7 @@ def settings(
         environment=mesh_environment,
         pdp=pdp,
         status_file=tmp_path / "policy.json",
+        archive=tmp_path / "archive",
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import jwt
 import pytest
+import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -210,11 +211,16 @@ def test_the_bundle_holds_rules_grants_index_and_environment() -> None:
 
 
 def test_the_index_is_the_list_by_rpc_and_caller() -> None:
-    """Every grant stands in the index once, in the list's order, and nothing else does."""
+    """Every grant stands in the index once, in the list's order, and nothing else does; the
+    list is left out, and what is beside it in the file is not.
+    """
     files = contents(POLICIES, {})
     index = json.loads(files["paymesh/index/data.json"])
-    grants = json.loads(files["paymesh/grants/data.json"])["grants"]
+    written = yaml.safe_load((POLICIES / "paymesh/grants/data.yaml").read_text())
+    grants = written.pop("grants")
+    assert json.loads(files["paymesh/grants/data.json"]) == written
     assert index["built"] is True
+    assert index["closed"] == {line["rpc"]: True for line in written["closed"]}
     assert {
         (rpc, caller, grant["id"], tuple(grant["conditions"]))
         for rpc, callers in index["grants"].items()

@@ -19,7 +19,7 @@ from aiohttp import ClientSession, ClientTimeout
 from aiohttp.test_utils import TestClient, TestServer
 
 from paymesh.mesh import repository_root
-from paymesh.policy import server
+from paymesh.policy import server, watching
 
 TOKEN = "a-token"
 PATH = "/bundles/paymesh.tar.gz"
@@ -323,11 +323,10 @@ async def test_without_a_watch_new_bundles_are_found_all_the_same(
 ) -> None:
     """A system that watches no more files makes the server slower, not deaf."""
 
-    async def refuse(*_: object, **__: object) -> AsyncIterator[None]:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError("too many watches")
-        yield
 
-    monkeypatch.setattr(server.watchfiles, "awatch", refuse)
+    monkeypatch.setattr(watching, "Watch", refuse)
     publish(tmp_path, b"one")
     application = server.BundleServer(tmp_path, DIGESTS).application()
     async with TestClient(TestServer(application)) as client:

@@ -74,7 +74,26 @@ REFUSED: dict[str, tuple[str, Callable[[str], str], str]] = {
         lambda t: t.replace("ListEntries", "ListNothing"),
         "/paymesh.ledger.v1.LedgerService/ListEntries is neither granted nor closed",
     ),
-    "no YAML": ("paymesh/grants/data.yaml", lambda _: "grants: [}", "data.yaml cannot be read"),
+    "no YAML": ("paymesh/grants/data.yaml", lambda _: "grants: [}", "data.yaml is not YAML"),
+    "a key twice": (
+        "paymesh/grants/data.yaml",
+        lambda t: t.replace(
+            "    caller: gateway\n", "    caller: ledger\n    caller: gateway\n", 1
+        ),
+        "the key 'caller' stands twice",
+    ),
+    "a date for a reason": (
+        "paymesh/grants/data.yaml",
+        lambda t: t.replace(
+            "why: Customers pay; how much at once is in limits below.", "why: 2026-01-01"
+        ),
+        "why datetime.date(2026, 1, 1) is no text",
+    ),
+    "what JSON has no word for": (
+        "paymesh/grants/data.yaml",
+        lambda t: t.replace("refund: {EUR: 1000000", "refund: {EUR: .inf"),
+        "holds what JSON cannot",
+    ),
     "a rule that is gone": (
         "paymesh/authz/conditions.rego",
         lambda t: t.replace('condition["no_user"]', 'condition["nobody"]'),

@@ -23,7 +23,7 @@ from paymesh.kube.objects import COMPONENT, MANAGER, PART_OF, Key, Object, decod
 from paymesh.kube.secrets import TRUST
 from paymesh.kube.site import Site
 from paymesh.mesh import Mesh
-from paymesh.policy import bundle, publisher
+from paymesh.policy import bundle, compiler, publisher
 from paymesh.policy.bundle import Bundle, BundleError
 from paymesh.policy.contents import digest
 from paymesh.policy.environment import environment
@@ -109,7 +109,7 @@ def publish(site: Site, pdp: Path, seen: Iterable[Answer] = ()) -> tuple[str, bo
     if current and current.revision == latest and digest(current.files) == digest(files):
         revision, changed = latest, False
     else:
-        asyncio.run(publisher.compile_files(pdp, files))
+        asyncio.run(compiler.compile_files(pdp, files))
         revision = bundle.next_revision(files, latest, now_ms)
         _write(cluster, mesh, before, bundle.build(files, revision, site.home.bundle_key))
         changed = True

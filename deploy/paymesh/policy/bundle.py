@@ -33,6 +33,9 @@ from paymesh.runtime.files import write_file
 KEY_ID = "paymesh-bundle"
 FILE_NAME = "paymesh.tar.gz"
 MAX_BUNDLE_BYTES = 8 << 20
+MAX_UNPACKED_BYTES = 32 << 20
+# Time counts more than bytes: who fetches it is near.
+_COMPRESSION = 1
 
 _MANIFEST = ".manifest"
 _SIGNATURES = ".signatures.json"
@@ -150,11 +153,27 @@ def published(
     Raises:
         OSError: the file is there and cannot be read.
     """
+    return verified(published_bytes(directory, file_name), key, key_id)
+
+
+def published_bytes(directory: Path, file_name: str = FILE_NAME) -> bytes:
+    """What was published last, unseen; empty when there is nothing.
+
+    Raises:
+        OSError: the file is there and cannot be read.
+    """
     try:
         with (directory / file_name).open("rb") as file:
-            data = file.read(MAX_BUNDLE_BYTES + 1)
+            return file.read(MAX_BUNDLE_BYTES + 1)
+    except FileNotFoundError:
+        return b""
+
+
+def verified(data: bytes, key: ec.EllipticCurvePublicKey, key_id: str = KEY_ID) -> Bundle | None:
+    """As `verify`; None when it is not good."""
+    try:
         return verify(data, key, key_id)
-    except (FileNotFoundError, BundleError):
+    except BundleError:
         return None
 
 
@@ -201,7 +220,7 @@ def _file_digest(name: str, content: bytes) -> str:
 def _pack(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with (
-        gzip.GzipFile(fileobj=buffer, mode="wb", filename="", mtime=0) as zipped,
+        gzip.GzipFile("", "wb", _COMPRESSION, buffer, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as archive,
     ):
         for name, content in sorted(files.items()):
@@ -218,9 +237,9 @@ def _unpack(data: bytes) -> Files:
         raise BundleError(f"the bundle is larger than {MAX_BUNDLE_BYTES} bytes")
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as zipped:
-            plain = zipped.read(MAX_BUNDLE_BYTES + 1)
-        if len(plain) > MAX_BUNDLE_BYTES:
-            raise BundleError(f"the bundle unpacks to more than {MAX_BUNDLE_BYTES} bytes")
+            plain = zipped.read(MAX_UNPACKED_BYTES + 1)
+        if len(plain) > MAX_UNPACKED_BYTES:
+            raise BundleError(f"the bundle unpacks to more than {MAX_UNPACKED_BYTES} bytes")
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
             for entry in archive:
                 content = archive.extractfile(entry) if entry.isreg() else None

@@ -29,10 +29,31 @@ def rpcs(descriptors: Path) -> list[str]:
     Raises:
         ConfigError: the file is missing or no descriptor set.
     """
+    return parse_rpcs(descriptors, read_descriptors(descriptors))
+
+
+def read_descriptors(path: Path) -> bytes:
+    """The descriptor set as it is.
+
+    Raises:
+        ConfigError: the file is missing.
+    """
     try:
-        files = descriptor_pb2.FileDescriptorSet.FromString(descriptors.read_bytes())
-    except (OSError, DecodeError) as error:
-        raise ConfigError(f"{descriptors} cannot be read: run `make render`") from error
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: run `make render`") from error
+
+
+def parse_rpcs(path: Path, content: bytes) -> list[str]:
+    """As `rpcs`, of what was read already.
+
+    Raises:
+        ConfigError: it is no descriptor set.
+    """
+    try:
+        files = descriptor_pb2.FileDescriptorSet.FromString(content)
+    except DecodeError as error:
+        raise ConfigError(f"{path} cannot be read: run `make render`") from error
     return sorted(
         f"/{file.package}.{service.name}/{method.name}"
         for file in files.file

@@ -1,6 +1,6 @@
 """Follows edits of `policies/` and publishes what compiles.
 
-    settings = Settings(root=…, directory=…, key=…, environment=…, pdp=…, status_file=…)
+    settings = Settings(root=…, directory=…, key=…, environment=…, pdp=…, status_file=…, archive=…)
     status = await publish_once(settings)     # at start: refused means there is nothing to serve
     await watch(settings)                     # until cancelled
 
@@ -11,31 +11,34 @@ file says why, for `paymesh status` and for whoever just saved the file.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import json
-import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import watchfiles
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from paymesh.errors import PaymeshError, SetupError
-from paymesh.grants import load_grants
 from paymesh.mesh import load_mesh
-from paymesh.policy import bundle, coverage
-from paymesh.policy.contents import Files, contents, digest
+from paymesh.policy import bundle, checkout, coverage, watching
+from paymesh.policy.archive import Archive
+from paymesh.policy.bundle import Bundle
+from paymesh.policy.compiler import Compiler, compile_files
+from paymesh.policy.contents import Cache, Contents, Files, digest, read
+from paymesh.policy.watching import Settled
 from paymesh.runtime.files import write_file
 
-DEBOUNCE_MS = 60
-_STEP_MS = 50
-_FIRST_LOOK_MS = 1000
-_CHECK_SECONDS = 20
 _LONGEST_PROBLEM = 4000
+_PRUNE_EVERY = 20
 _SUFFIXES = (".rego", ".yaml", ".binpb")
+
+State = Literal["ok", "refused"]
+Compiled = Callable[[Mapping[str, bytes]], Awaitable[None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Settings:
         environment: as `environment.environment` makes it.
         pdp: the decision point's program, which compiles what is to be published.
         status_file: replaced after every attempt.
+        archive: where every published bundle is kept; made when it is needed.
     """
 
     root: Path
@@ -57,6 +61,7 @@ class Settings:
     environment: Mapping[str, Any]
     pdp: Path
     status_file: Path
+    archive: Path
 
     @property
     def policies(self) -> Path:
@@ -75,63 +80,166 @@ class Status:
         time: RFC 3339, UTC.
     """
 
-    state: Literal["ok", "refused"]
+    state: State
     revision: str | None
     problem: str
     time: str
 
 
+@dataclasses.dataclass(frozen=True)
+class _Attempt:
+    """What there is to publish, with the reviewers' file, or why there is nothing; neither
+    when it is published already.
+    """
+
+    fresh: tuple[Bundle, bytes] | None = None
+    problem: str = ""
+
+
+class Publisher:
+    """Publishes one checkout again and again, and reads what has not changed only once.
+
+    Args:
+        settings: what, from where to where.
+        compiled: compiles, or raises SetupError.
+    """
+
+    def __init__(self, settings: Settings, compiled: Compiled) -> None:
+        self._settings = settings
+        self._compiled = compiled
+        self._cache = Cache()
+        self._archive = Archive(settings.archive, settings.key.public_key())
+        # What is in force, and the digest of its contents, as long as its file is the same.
+        self._live: Bundle | None = None
+        self._live_digest = ""
+        self._kept = 0
+
+    async def publish(self) -> Status:
+        """Publishes `policies/` as it stands, unless that is what is published already.
+
+        Never raises for what somebody wrote into a file: that is a status.
+
+        Raises:
+            OSError: the status file cannot be written.
+        """
+        return await asyncio.to_thread(self._finish, await self._attempt())
+
+    async def publish_if(self, settled: Settled) -> Status | None:
+        """As `publish`, but when all is ready it asks whether what was read is how things
+        still stand. If not, nothing happens, and there is no status.
+
+        Raises:
+            OSError: as `publish`.
+        """
+        attempt = await self._attempt()
+        return await asyncio.to_thread(self._finish, attempt) if await settled() else None
+
+    async def _attempt(self) -> _Attempt:
+        try:
+            return _Attempt(await self._prepare())
+        except (PaymeshError, OSError) as error:
+            return _Attempt(problem=str(error))
+        except Exception as error:  # noqa: BLE001 — no file may end whoever publishes
+            return _Attempt(problem=f"policies/ cannot be read: {type(error).__name__}: {error}")
+
+    async def _prepare(self) -> tuple[Bundle, bytes] | None:
+        """A bundle that compiles, with the reviewers' file; None when it is published already."""
+        contents = await asyncio.to_thread(self._read)
+        if self._live is not None and digest(contents.files) == self._live_digest:
+            return None
+        settings = self._settings
+        latest = _latest_revision(settings, self._live.revision if self._live else None)
+        revision = bundle.next_revision(contents.files, latest, time.time_ns() // 1_000_000)
+        signing = asyncio.to_thread(bundle.build, contents.files, revision, settings.key)
+        _, fresh = await asyncio.gather(self._compiled(contents.files), signing)
+        return fresh, contents.text
+
+    def _read(self) -> Contents:
+        self._look_at_live()
+        return read_checked(self._settings.root, self._settings.environment, self._cache)
+
+    def _look_at_live(self) -> None:
+        """What is published, verified unless it is the very bytes that are known."""
+        data = bundle.published_bytes(self._settings.directory)
+        if self._live is None or data != self._live.data:
+            self._take(bundle.verified(data, self._settings.key.public_key()))
+
+    def _take(self, live: Bundle | None) -> None:
+        self._live, self._live_digest = live, digest(live.files) if live else ""
+
+    def _finish(self, attempt: _Attempt) -> Status:
+        """Keeps the bundle, publishes it, and says how it went."""
+        problem = attempt.problem
+        try:
+            if attempt.fresh is not None:
+                fresh, grants = attempt.fresh
+                self._archive.keep(fresh, grants)
+                bundle.publish(fresh, self._settings.directory)
+                self._take(fresh)
+                self._kept += 1
+        except OSError as error:
+            problem = str(error)
+        revision = self._live.revision if self._live else None
+        state: State = "refused" if problem else "ok"
+        status = Status(state, revision, problem[:_LONGEST_PROBLEM], _now())
+        text = json.dumps(dataclasses.asdict(status), indent=2) + "\n"
+        write_file(self._settings.status_file, text, 0o644)
+        return status
+
+    def prune(self) -> None:
+        """Keeps the archive within its limits, now and then. For when nobody waits."""
+        if self._kept >= _PRUNE_EVERY and self._live is not None:
+            with contextlib.suppress(OSError):
+                self._archive.prune(self._live.revision)
+            self._kept = 0
+
+
 async def publish_once(settings: Settings) -> Status:
-    """Publishes `policies/` as it stands, unless that is what is published already.
+    """As `Publisher.publish`, with a compiler for this one."""
+    return await Publisher(settings, functools.partial(compile_files, settings.pdp)).publish()
 
-    Never raises for what somebody wrote into a file: that is a status.
 
-    Raises:
-        OSError: the status file cannot be written.
+async def watch(
+    settings: Settings,
+    stop: asyncio.Event | None = None,
+    told: Callable[[Status], None] = lambda _: None,
+) -> None:
+    """Publishes what there is and then after every edit, until `stop` is set or the task is
+    cancelled. An edit that comes while another is being published is published after it.
+
+    Args:
+        settings: what, from where to where.
+        stop: ends it.
+        told: hears how each attempt went.
     """
-    before: str | None = None
+    following = asyncio.create_task(_follow(settings, told))
+    stopping = asyncio.create_task((stop or asyncio.Event()).wait())
     try:
-        published = await asyncio.to_thread(
-            bundle.published, settings.directory, settings.key.public_key()
-        )
-        before = published.revision if published else None
-        files = await asyncio.to_thread(collect, settings.root, settings.environment)
-        if published is None or digest(published.files) != digest(files):
-            await compile_files(settings.pdp, files)
-            latest = await asyncio.to_thread(_latest_revision, settings, before)
-            revision = bundle.next_revision(files, latest, time.time_ns() // 1_000_000)
-            fresh = await asyncio.to_thread(bundle.build, files, revision, settings.key)
-            await asyncio.to_thread(bundle.publish, fresh, settings.directory)
-            before = revision
-        status = Status("ok", before, "", _now())
-    except (PaymeshError, OSError) as error:
-        status = Status("refused", before, str(error)[:_LONGEST_PROBLEM], _now())
-    text = json.dumps(dataclasses.asdict(status), indent=2) + "\n"
-    await asyncio.to_thread(write_file, settings.status_file, text, 0o644)
-    return status
+        await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if following.done():
+            following.result()
+    finally:
+        for task in (following, stopping):
+            task.cancel()
+        await asyncio.gather(following, stopping, return_exceptions=True)
 
 
-async def watch(settings: Settings, stop: asyncio.Event | None = None) -> None:
-    """Publishes after every edit, until `stop` is set or the task is cancelled.
+async def _follow(settings: Settings, told: Callable[[Status], None]) -> None:
+    edits = watching.follow(settings.policies, wanted=_is_ours)
+    async with Compiler(settings.pdp) as compiler, contextlib.aclosing(edits):
+        publisher = Publisher(settings, compiler.compile)
+        async for settled in edits:
+            await checkout.git_is_done(settings.root)
+            status = await publisher.publish_if(settled)
+            if status is not None:
+                told(status)
+                # Nobody waits for it now; the next edit will.
+                await compiler.warm()
+                await asyncio.to_thread(publisher.prune)
 
-    An edit is picked up DEBOUNCE_MS after its first write at the latest; one
-    that comes while another is being published is published after it.
-    """
-    changes = watchfiles.awatch(
-        settings.policies,
-        watch_filter=lambda _, path: path.endswith(_SUFFIXES),
-        debounce=DEBOUNCE_MS,
-        step=_STEP_MS,
-        rust_timeout=_FIRST_LOOK_MS,
-        yield_on_timeout=True,
-        stop_event=stop,
-    )
-    # The first look is for what was edited before the watch stood.
-    has_looked = False
-    async for edits in changes:
-        if edits or not has_looked:
-            await publish_once(settings)
-            has_looked = True
+
+def _is_ours(name: str) -> bool:
+    return name.endswith(_SUFFIXES)
 
 
 def read_status(status_file: Path) -> Status | None:
@@ -166,49 +274,21 @@ def collect(root: Path, environment: Mapping[str, Any]) -> Files:
     Raises:
         PaymeshError: says what is wrong with a file or a grant.
     """
-    policies = root / "policies"
-    coverage.check(
-        load_mesh(root),
-        load_grants(root),
-        coverage.rpcs(policies / "descriptors.binpb"),
-        coverage.conditions(policies),
-    )
-    return contents(policies, environment)
+    return read_checked(root, environment, Cache()).files
 
 
-async def compile_files(pdp: Path, files: Files) -> None:
-    """Compiles exactly the bytes that are going to be signed, not what the files say by then.
+def read_checked(root: Path, environment: Mapping[str, Any], cache: Cache) -> Contents:
+    """As `collect`, with what it came from.
 
     Raises:
-        SetupError: they do not compile; the compiler's own words.
+        PaymeshError: as `collect`.
     """
-    with tempfile.TemporaryDirectory(prefix="paymesh-policy-") as scratch:
-        for name, content in files.items():
-            path = Path(scratch) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                str(pdp),
-                *("check", "--strict", "--bundle", "."),
-                cwd=scratch,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-            )
-        except OSError as error:
-            raise SetupError(f"{pdp} cannot be started: run `make setup`") from error
-        try:
-            async with asyncio.timeout(_CHECK_SECONDS):
-                output, _ = await process.communicate()
-        except TimeoutError as error:
-            raise SetupError(f"policies/ did not compile in {_CHECK_SECONDS} s") from error
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-    if process.returncode != 0:
-        raise SetupError(f"policies/ does not compile: {output.decode(errors='replace').strip()}")
+    policies = root / "policies"
+    found = read(policies, environment, cache)
+    descriptors = policies / "descriptors.binpb"
+    rpcs = cache.made(descriptors, coverage.read_descriptors(descriptors), coverage.parse_rpcs)
+    coverage.check(load_mesh(root), found.grants, rpcs, coverage.conditions(policies))
+    return found
 
 
 def _now() -> str:

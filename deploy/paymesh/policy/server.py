@@ -27,20 +27,18 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-import watchfiles
 from aiohttp import web
 
 from paymesh.policy.certificate import Certificate
 from paymesh.policy.served import Served
+from paymesh.policy.watching import follow
 
 FILE_NAME = "paymesh.tar.gz"
 SHADOW_FILE_NAME = "shadow.tar.gz"
+_FILE_NAMES = frozenset({FILE_NAME, SHADOW_FILE_NAME})
 CONTENT_TYPE = "application/vnd.openpolicyagent.bundles"
 LONGEST_WAIT_SECONDS = 60
 MAX_WAITING = 256
-_DEBOUNCE_MS = 20
-_STEP_MS = 25
-_LOOK_MS = 500
 _SHUTDOWN_SECONDS = 2.0
 _WAIT = re.compile(r"(?:^|[;,\s])wait=(\d{1,5})(?:$|[;,\s])")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -138,37 +136,20 @@ class BundleServer:
         finally:
             self._waiting -= 1
 
-    def _load(self) -> None:
-        self._live.load()
-        self._shadow.load()
-
     async def _follow(self, _: web.Application) -> AsyncIterator[None]:
-        stop = asyncio.Event()
-        task = asyncio.create_task(self._reload(stop))
+        task = asyncio.create_task(self._reload())
         yield
-        stop.set()
-        await task
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
-    async def _reload(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            changes = watchfiles.awatch(
-                self._directory,
-                watch_filter=lambda _, path: path.endswith((FILE_NAME, SHADOW_FILE_NAME)),
-                debounce=_DEBOUNCE_MS,
-                step=_STEP_MS,
-                rust_timeout=_LOOK_MS,
-                yield_on_timeout=True,
-                stop_event=stop,
-                recursive=False,
-            )
-            # Also without an event: between the first load and the watch there is a gap.
-            with contextlib.suppress(OSError, RuntimeError):
-                async for _ in changes:
-                    self._load()
-            # The system watches no more files for this user, say: look now and then.
-            self._load()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _LOOK_MS / 1000)
+    async def _reload(self) -> None:
+        """A bundle is put in its place whole, so there is nothing to wait for."""
+        edits = follow(self._directory, wanted=_FILE_NAMES.__contains__, recursive=False)
+        async with contextlib.aclosing(edits):
+            async for _ in edits:
+                self._live.load()
+                self._shadow.load()
 
     async def _wake(self, _: web.Application) -> None:
         self._closing = True

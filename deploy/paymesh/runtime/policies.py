@@ -58,4 +58,5 @@ class Policies:
             ),
             pdp=self._pdp,
             status_file=workspace.paths.policy_status,
+            archive=workspace.paths.policy_archive,
         )

@@ -200,6 +200,16 @@ test_the_index_decides_as_the_list_does if {
 	only_listed == refused("RPC_NOT_GRANTED", "gateway", null)
 }
 
+test_the_index_closes_as_the_list_does if {
+	index := {"built": true, "grants": {}, "closed": {"/a.B/C": true}}
+	closed := decide(request(payments, "/a.B/C", no_headers, {})) with data.paymesh.index as index
+	closed == refused("RPC_CLOSED", "payments", null)
+	only_listed := "/grpc.health.v1.Health/List"
+	decide(request(payments, only_listed, no_headers, {})) == refused("RPC_CLOSED", "payments", null)
+	not_indexed := decide(request(payments, only_listed, no_headers, {})) with data.paymesh.index as index
+	not_indexed == refused("RPC_NOT_GRANTED", "payments", null)
+}
+
 test_an_error_within_the_policy_refuses_with_a_reason if {
 	decision := decide(request(payments, health, no_headers, {})) with data.paymesh.authz.reasons as {}
 	decision == refused("POLICY_ERROR", "", null)

@@ -35,9 +35,16 @@ is_grpc_call if {
 ungranted_reason := "NOT_A_GRPC_CALL" if {
 	not regex.match(`^/[A-Za-z0-9_.]+/[A-Za-z0-9_]+$`, _path)
 } else := "RPC_CLOSED" if {
+	_is_closed
+} else := "RPC_NOT_GRANTED"
+
+_is_closed if data.paymesh.index.closed[_path]
+
+_is_closed if {
+	not data.paymesh.index.built
 	some line in data.paymesh.grants.closed
 	line.rpc == _path
-} else := "RPC_NOT_GRANTED"
+}
 
 _http := input.attributes.request.http
 

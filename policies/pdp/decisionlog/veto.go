@@ -6,6 +6,8 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/open-policy-agent/opa/v1/storage"
+
+	"paymesh.internal/pdp/footprint"
 )
 
 // veto is the manager's store, which does not take the manifest of a bundle that
@@ -16,6 +18,14 @@ import (
 type veto struct {
 	storage.Store
 	check func(name, revision string) error
+}
+
+// NewTransaction passes everything on. One that writes is the begin of an activation.
+func (s *veto) NewTransaction(ctx context.Context, params ...storage.TransactionParams) (storage.Transaction, error) {
+	if len(params) > 0 && params[0].Write {
+		footprint.Busy()
+	}
+	return s.Store.NewTransaction(ctx, params...)
 }
 
 // Write passes everything on but a refused manifest.

@@ -14,21 +14,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// gcPercent: the live heap is about 5 MB; half as much garbage on top of it costs
+// gcPercent: the live heap is about 7 MB; half as much garbage on top of it costs
 // little time. GOGC in the environment wins.
 const gcPercent = 50
+
+// busyPercent is for the short while in which a bundle is activated: that makes more
+// garbage than gcPercent leaves room for, and everybody waits for it. GOMEMLIMIT holds.
+const (
+	busyPercent  = 200
+	busyDuration = 500 * time.Millisecond
+)
 
 // schedule is when to trim, after the start: once the first bundle is compiled,
 // and again for one that came late.
 var schedule = []time.Duration{5 * time.Second, time.Minute}
 
+// calm goes back to gcPercent; nil if GOGC says what to do.
+var calm *time.Timer
+
 // Manage sets the collector and trims in the background.
 func Manage() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+		calm = time.AfterFunc(0, func() { debug.SetGCPercent(gcPercent) })
 	}
 	for _, delay := range schedule {
 		time.AfterFunc(delay, Trim)
+	}
+}
+
+// Busy puts collections off for a short while, from now on.
+func Busy() {
+	if calm != nil {
+		debug.SetGCPercent(busyPercent)
+		calm.Reset(busyDuration)
 	}
 }
 

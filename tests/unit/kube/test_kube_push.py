@@ -20,7 +20,7 @@ from paymesh.kube.objects import Object
 from paymesh.kube.site import Site
 from paymesh.mesh import load_mesh, repository_root
 from paymesh.paths import Paths
-from paymesh.policy import bundle, publisher
+from paymesh.policy import bundle, compiler, publisher
 from paymesh.policy.bundle import BundleError
 
 _FILES = {"paymesh/a.rego": b"package paymesh.a\n"}
@@ -35,7 +35,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
         return None
 
     monkeypatch.setattr(publisher, "collect", lambda *_: dict(_FILES))
-    monkeypatch.setattr(publisher, "compile_files", compiles)
+    monkeypatch.setattr(compiler, "compile_files", compiles)
     paths = Paths(tmp_path / "home", tmp_path / "cache")
     home = ensure_home(paths, "fake")
     mesh = load_mesh(port_offset=0)
@@ -176,7 +176,7 @@ def test_what_does_not_compile_changes_nothing(site: Site, monkeypatch: pytest.M
         raise SetupError("policies/ does not compile")
 
     monkeypatch.setattr(publisher, "collect", lambda *_: {"paymesh/b.rego": b"x"})
-    monkeypatch.setattr(publisher, "compile_files", refuses)
+    monkeypatch.setattr(compiler, "compile_files", refuses)
     with pytest.raises(SetupError):
         push.publish(site, Path("pdp"))
 
@@ -199,7 +199,7 @@ def test_two_at_once_do_not_overwrite_each_other(
         site.cluster.patch(push.policy_key(site.mesh), {"data": {"x": "y"}})
 
     monkeypatch.setattr(publisher, "collect", lambda *_: {"paymesh/b.rego": b"x"})
-    monkeypatch.setattr(publisher, "compile_files", another_pushes)
+    monkeypatch.setattr(compiler, "compile_files", another_pushes)
     with pytest.raises(Conflict, match="somebody else has published"):
         push.publish(site, Path("pdp"))
 
