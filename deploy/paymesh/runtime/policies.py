@@ -38,11 +38,11 @@ class Policies:
         Args:
             say: takes a line for the supervisor's log.
         """
-        loop, backoff = asyncio.get_running_loop(), Backoff()
+        loop, backoff, diary = asyncio.get_running_loop(), Backoff(), Diary(say)
         while True:
             started = loop.time()
             try:
-                await publisher.watch(self._settings())
+                await publisher.watch(self._settings(), told=diary.note)
             except (OSError, RuntimeError) as error:
                 say(f"policies are not followed: {error!r}")
             await asyncio.sleep(backoff.after(loop.time() - started))
@@ -60,3 +60,30 @@ class Policies:
             status_file=workspace.paths.policy_status,
             archive=workspace.paths.policy_archive,
         )
+
+
+class Diary:
+    """What becomes of edits, a line each for the supervisor's log.
+
+    Args:
+        say: takes a line.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._problem = ""
+        self._revision: str | None = None
+
+    def note(self, status: publisher.Status) -> None:
+        """Says what is new: each refusal once, its mending, and each policy that came into
+        force while this ran.
+        """
+        if status.problem and status.problem != self._problem:
+            lines = "; ".join(line.strip() for line in status.problem.splitlines())
+            stays = f"{status.revision} stays in force" if status.revision else "there is none"
+            self._say(f"policy refused, {stays}: {lines}")
+        elif self._problem and not status.problem:
+            self._say(f"policy mended: {status.revision} is in force")
+        elif status.revision != self._revision and self._revision is not None:
+            self._say(f"policy published: {status.revision} is in force")
+        self._problem, self._revision = status.problem, status.revision
