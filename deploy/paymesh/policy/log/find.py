@@ -34,8 +34,8 @@ def find(decision_id: str, chains: Iterable[Sequence[LogFile]]) -> Entry:
             return found[decision_id]
     if not found:
         raise ConfigError(
-            f"no decision log has a decision {decision_id!r}:"
-            " `paymesh policy log` lists the last ones"
+            f"no decision log has a decision {decision_id!r}: `paymesh policy log` lists the last"
+            " ones; a refusal as DECISION_NOT_RECORDED or POLICY_ENGINE_UNAVAILABLE has no record"
         )
     if len(found) > 1:
         raise ConfigError(f"more than one decision begins so: {', '.join(sorted(found))}")
