@@ -138,6 +138,34 @@ def test_a_careless_comparison_lets_a_stranger_in(
     assert through == {stranger}
 
 
+def test_a_compressed_message_that_gets_through_is_seen(checkout: Path, own_pdp: Path) -> None:
+    """What the policy cannot read as the service will is a class of its own, for every RPC."""
+    line = '\tobject.get(_http.headers, "grpc-encoding", "identity") == "identity"\n'
+    grants = "policies/paymesh/authz/grants.rego"
+    found = _changed(checkout, own_pdp, [(grants, line, "")], "not a plain gRPC call")
+    new = {(caller, user): when for kind, caller, _, user, when in found if kind == "new"}
+    assert new["statements", "none"] == (
+        "LedgerService/GetBalance or LedgerService/ListBalances or LedgerService/ListEntries,"
+        " and compressed"
+    )
+    assert not {caller for caller, _ in new} - {"gateway", "payments", "statements"}
+
+
+def test_what_only_several_roles_open_stands_apart(checkout: Path, own_pdp: Path) -> None:
+    """A rule that wants two roles at once is new to the user with all of them, and to no other."""
+    rule = 'condition["user_is_auditor"] := _role_reason({"auditor"})\n'
+    nobody = 'condition["user_is_auditor"] := "USER_ROLE_MISSING"\n'
+    two = (
+        'condition["user_is_auditor"] := "ALLOWED" if {\n\t"customer" in user.roles\n'
+        '\t"operator" in user.roles\n} else := "USER_ROLE_MISSING"\n'
+    )
+    edit(checkout, CONDITIONS, rule, nobody)
+    found = _changed(checkout, own_pdp, [(CONDITIONS, nobody, two)], ENTRIES)
+    assert {row for row in found if row[0] != "reason"} == {
+        ("new", "gateway", "LedgerService/ListEntries", "all", "whatever it says")
+    }
+
+
 def test_an_object_rule_without_its_tenant_is_seen(checkout: Path, own_pdp: Path) -> None:
     """The second decision is compared like the first."""
     rule = 'input.action == "payments.refund"\n\t_caller == "gateway"\n\t_user_has({"operator"})\n'

@@ -175,7 +175,7 @@ def test_the_page_escapes_and_loads_nothing() -> None:
     """A name from mesh.yaml or a proto stays text, and no resource is fetched from anywhere."""
     nasty = '"><script>alert(1)</script><img src=x onerror=alert(1)>&'
     shape = _shape("note:string")
-    target = Target(f"/{nasty}", shape, nasty)
+    target = Target(f"/{nasty}", shape, nasty, is_call=True)
     user = subjects.EndUser(nasty, (nasty,))
     plan = Plan((nasty,), (user,), (target,))
     cell = Cell(nasty, target, user, tuple(Answer(nasty, nasty) for _ in shape.classes))

@@ -3,6 +3,7 @@
 source     what one state of the policies says: a directory, or a git revision
 subjects   who asks: callers and end users, good and bad
 shapes     what is asked for: classes of messages, from their descriptors and the limits
+disguises  calls that could be taken for a granted one and are none
 objects    what is asked of the object decision: actions, relations, kinds and states
 plan       the questions, the same for every state that is compared
 evaluate   the answers, of the real Rego in one run of the decision point's program

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from paymesh.calls import Catalogue
@@ -12,7 +12,7 @@ from paymesh.errors import ConfigError
 from paymesh.policy.matrix.evaluate import Matrix
 from paymesh.policy.matrix.permissions import Part, allowed, merged, refused, who
 from paymesh.policy.matrix.plan import Plan
-from paymesh.policy.matrix.source import GRANTS, Line, Source
+from paymesh.policy.matrix.source import Source
 
 _CLOSED = "RPC_CLOSED"
 _MOST_GUESSES = 3
@@ -56,7 +56,7 @@ def refusals(matrix: Matrix, source: Source) -> list[Refusal]:
         if (part.caller, part.target.name) not in helped:
             found.setdefault((part.target.name, part.answer.reason), {})[part.caller] = None
     return [
-        Refusal(rpc, reason, tuple(callers), *(_closed(source, rpc) if reason == _CLOSED else ()))
+        Refusal(rpc, reason, tuple(callers), *_because(source, rpc, reason))
         for (rpc, reason), callers in found.items()
     ]
 
@@ -98,28 +98,21 @@ def as_json(found: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def _permission(plan: Plan, source: Source, part: Part) -> Permission:
-    line = source.grants.get(part.answer.grant)
+    grant = part.answer.grant
     return Permission(
         part.caller,
         part.target.name,
         part.users,
         who(plan, part.users),
         part.when,
-        part.answer.grant,
-        line.why if line else "",
-        _place(line) if line else "",
+        grant,
+        source.why.get(grant, ""),
+        source.places.grant(grant) if grant else "",
     )
 
 
-def _closed(source: Source, rpc: str) -> Iterator[str]:
-    line = source.closed.get(rpc)
-    if line is not None:
-        yield line.why
-        yield _place(line)
-
-
-def _place(line: Line) -> str:
-    return f"{GRANTS}:{line.number}"
+def _because(source: Source, rpc: str, reason: str) -> tuple[str, ...]:
+    return (source.why.get(rpc, ""), source.places.closed(rpc)) if reason == _CLOSED else ()
 
 
 def _near(name: str, known: Iterable[str]) -> str:

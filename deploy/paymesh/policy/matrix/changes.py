@@ -92,11 +92,12 @@ def compare(plan: Plan, base: Matrix, head: Matrix) -> list[Change]:
         for key in [(caller, target.name, user.name)]
         for change in _of_cell(base[key], head[key])
     ]
+    roles = {user.name for user in plan.users if user.roles == (user.name,)}
     single = {
-        (c.kind, c.caller, c.target.name, one.name)
-        for c in found
-        for one in c.classes
-        if c.user != subjects.ALL
+        (change.kind, change.caller, change.target.name, one.name)
+        for change in found
+        for one in change.classes
+        if change.user in roles
     }
     return [dataclasses.replace(change, implied=_is_implied(change, single)) for change in found]
 

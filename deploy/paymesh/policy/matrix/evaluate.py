@@ -53,7 +53,7 @@ def evaluate(plan: Plan, source: Source, pdp: Path) -> dict[tuple[str, str, str]
     with candidate.unpacked(source.files) as directory:
         return {
             key: cell
-            for part, query in ((plan.rpcs(), engine.AUTHZ), (plan.actions(), engine.OBJECTS))
+            for part, query in ((plan.calls(), engine.AUTHZ), (plan.actions(), engine.OBJECTS))
             if part.targets
             for key, cell in _cells(part, source, pdp, directory, query)
         }

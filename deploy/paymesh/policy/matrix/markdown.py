@@ -38,8 +38,8 @@ currency without a limit; of `legs`, below zero means a debit.
 
 def markdown(header: str, plan: Plan, matrix: Matrix) -> str:
     """The page. `header` says where it comes from."""
-    calls = {key: cell for key, cell in matrix.items() if cell.target.is_rpc}
-    asked = {key: cell for key, cell in matrix.items() if not cell.target.is_rpc}
+    calls = {key: cell for key, cell in matrix.items() if cell.target.is_call}
+    asked = {key: cell for key, cell in matrix.items() if not cell.target.is_call}
     roles = [user.name for user in plan.users if user.roles == (user.name,)]
     sections = [
         f"<!-- {header} -->",

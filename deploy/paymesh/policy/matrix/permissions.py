@@ -11,7 +11,7 @@ from paymesh.policy.matrix.plan import Plan, Target
 from paymesh.policy.matrix.shapes import Class
 from paymesh.policy.matrix.words import describe
 
-ANYBODY = "anybody"
+ANYBODY, EVERYBODY = "anybody", "everybody"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +90,13 @@ def merged(found: Iterable[Part]) -> list[Part]:
 
 
 def who(plan: Plan, users: Sequence[str]) -> str:
-    """End users in words; `anybody` are all whose token is good, and those without one."""
-    genuine = {user.name for user in plan.users if user.is_genuine}
-    if set(users) | {subjects.ALL} == genuine | {subjects.ALL}:
+    """End users in words: `anybody` are all whose token is good, and those without one;
+    `everybody` are also those whose token is not.
+    """
+    named = {*users, subjects.ALL}
+    if named == {user.name for user in plan.users} | {subjects.ALL}:
+        return EVERYBODY
+    if named == {user.name for user in plan.users if user.is_genuine} | {subjects.ALL}:
         return ANYBODY
     return ", ".join(users)
 

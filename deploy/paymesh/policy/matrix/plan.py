@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from paymesh.calls import Catalogue
-from paymesh.policy.matrix import objects, shapes, subjects
+from paymesh.policy.matrix import disguises, objects, shapes, subjects
 from paymesh.policy.matrix.shapes import Class, Shape
 from paymesh.policy.matrix.source import Source
 from paymesh.policy.matrix.subjects import EndUser
@@ -27,21 +27,17 @@ class Target:
     name: str
     shape: Shape
     model: str
-
-    @property
-    def is_rpc(self) -> bool:
-        """Whether it is asked of data.paymesh.authz."""
-        return self.name.startswith("/")
+    is_call: bool
 
     @property
     def short(self) -> str:
         """`payments.v1.PaymentsService/GetPayment` as `PaymentsService/GetPayment`."""
-        return self.name.rpartition(".")[2] if self.is_rpc else self.name
+        return self.name.rpartition(".")[2] if self.name.startswith("/") else self.name
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is asked. `users` of an RPC are all, of an action those that a service can state."""
+    """What is asked. `users` of a call are all, of an action those that a service can state."""
 
     callers: tuple[str, ...]
     users: tuple[EndUser, ...]
@@ -49,7 +45,7 @@ class Plan:
 
     def users_of(self, target: Target) -> tuple[EndUser, ...]:
         """A service states only users whose token was good."""
-        return tuple(user for user in self.users if target.is_rpc or user.is_genuine)
+        return tuple(user for user in self.users if target.is_call or user.is_genuine)
 
     def only(
         self, *, caller: str | None = None, target: str | None = None, user: str | None = None
@@ -61,13 +57,13 @@ class Plan:
             tuple(one for one in self.targets if target in {None, one.name}),
         )
 
-    def rpcs(self) -> Plan:
+    def calls(self) -> Plan:
         """The part of it that is asked of the decision on calls."""
-        return dataclasses.replace(self, targets=tuple(t for t in self.targets if t.is_rpc))
+        return dataclasses.replace(self, targets=tuple(t for t in self.targets if t.is_call))
 
     def actions(self) -> Plan:
         """The part of it that is asked of the decision on objects."""
-        return dataclasses.replace(self, targets=tuple(t for t in self.targets if not t.is_rpc))
+        return dataclasses.replace(self, targets=tuple(t for t in self.targets if not t.is_call))
 
     def cells(self) -> Iterator[tuple[str, Target, EndUser]]:
         """Every combination, in the order of the answers."""
@@ -80,9 +76,9 @@ class Plan:
         """One for each class of each cell, as `paymesh-pdp decide` reads them."""
         for caller, target, user in self.cells():
             principal = subjects.principal(environment, caller, target.model)
-            token = user.token(environment) if target.is_rpc else None
+            token = user.token(environment) if target.is_call else None
             for one in target.shape.classes:
-                if target.is_rpc:
+                if target.is_call:
                     document = _call(principal, target.name, one, has_token=token is not None)
                 else:
                     document = _object(principal, target.name, one, user)
@@ -101,11 +97,11 @@ def make(*sources: Source) -> Plan:
     return Plan(
         (*workloads, *subjects.STRANGERS),
         subjects.end_users(roles, words),
-        (*_rpcs(sources, workloads[0]), *_actions(sources, workloads[0])),
+        (*_calls(sources, workloads[0]), *_actions(sources, workloads[0])),
     )
 
 
-def _rpcs(sources: Sequence[Source], first: str) -> Iterator[Target]:
+def _calls(sources: Sequence[Source], first: str) -> Iterator[Target]:
     tables = [table for source in sources for table in source.limits.values()]
     messages: dict[str, list[Any]] = {}
     granted: dict[str, str] = {}
@@ -115,15 +111,17 @@ def _rpcs(sources: Sequence[Source], first: str) -> Iterator[Target]:
             method = catalogue.service(rpc.service).methods_by_name[rpc.method]
             messages.setdefault(rpc.path, []).append(method.input_type)
         granted |= source.granted
-    for path, inputs in sorted(messages.items()):
-        yield Target(path, shapes.shape(inputs, tables), granted.get(path, first))
+    found = {path: shapes.shape(inputs, tables) for path, inputs in sorted(messages.items())}
+    for path, one in found.items():
+        yield Target(path, one, granted.get(path, first), is_call=True)
+    yield Target(disguises.NAME, disguises.shape(found.items()), first, is_call=True)
 
 
 def _actions(sources: Sequence[Source], first: str) -> Iterator[Target]:
     known = objects.facts(source.descriptors for source in sources)
     actions = set().union(*(source.actions for source in sources))
     for action in (*sorted(actions), objects.UNKNOWN_ACTION):
-        yield Target(action, objects.shape(action, known), first)
+        yield Target(action, objects.shape(action, known), first, is_call=False)
 
 
 def _union(lists: Iterator[Sequence[str]]) -> tuple[str, ...]:
@@ -135,11 +133,14 @@ def _call(principal: str, rpc: str, one: Class, *, has_token: bool) -> dict[str,
     headers: dict[str, Any] = {"content-type": _GENUINE_TYPE}
     if has_token:
         headers["authorization"] = None
+    http = {"method": "POST", "path": rpc, "headers": headers}
+    if one.disguise is not None:
+        other = dict(one.disguise)
+        http["path"] = other.pop("path") + other.pop("behind", "")
+        http["method"] = other.pop("method", "POST")
+        headers |= other
     return {
-        "attributes": {
-            "source": {"principal": principal},
-            "request": {"http": {"method": "POST", "path": rpc, "headers": headers}},
-        },
+        "attributes": {"source": {"principal": principal}, "request": {"http": http}},
         "parsed_body": one.body,
         "truncated_body": one.truncated,
     }

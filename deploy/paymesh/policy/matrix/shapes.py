@@ -64,12 +64,15 @@ class Axis:
 
 @dataclasses.dataclass(frozen=True)
 class Class:
-    """A class of messages. `choices` is one for each axis, none for a class beside the axes."""
+    """A class of messages. `choices` is one for each axis, none for a class beside the axes;
+    `disguise` is what makes the call another than a plain one.
+    """
 
     name: str
     choices: tuple[Choice, ...]
     body: Any
     truncated: bool = False
+    disguise: Mapping[str, str] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

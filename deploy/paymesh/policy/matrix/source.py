@@ -9,15 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from paymesh.errors import ConfigError
 from paymesh.mesh import read_yaml
 from paymesh.policy import candidate
 from paymesh.policy.contents import Files, contents
+from paymesh.policy.explain.places import ReviewersFile
 from paymesh.policy.matrix.subjects import KEY_ID
 
-GRANTS = "policies/paymesh/grants/data.yaml"
 # What is recorded, and who may use a decision point's own API: nothing about calls.
 _NO_DECISIONS = ("paymesh/log/", "system/")
 
@@ -42,20 +40,13 @@ _ACTION = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
-    """A line under `grants` or `closed`, and where it stands."""
-
-    number: int
-    why: str
-    conditions: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
 class Source:
     """One state of the policies.
 
     `roles` have a name in deploy/mesh.yaml or in a set of the rules; `words` are all strings of
-    the rules that could be a role, `actions` those that could be an action.
+    the rules that could be a role, `actions` those that could be an action. `why` is what the
+    reviewers' file says of a grant's id or a closed RPC, `places` where it stands, `granted`
+    the first caller that an RPC is granted to.
     """
 
     label: str
@@ -66,9 +57,9 @@ class Source:
     words: frozenset[str]
     actions: frozenset[str]
     limits: Mapping[str, Mapping[str, int]]
-    grants: Mapping[str, Line]
-    closed: Mapping[str, Line]
+    why: Mapping[str, str]
     granted: Mapping[str, str]
+    places: ReviewersFile
 
     @property
     def workloads(self) -> tuple[str, ...]:
@@ -99,7 +90,8 @@ def read(directory: Path, label: str, beside: Path | None = None) -> Source:
     strings = set(_strings(rules))
     in_sets = {string for found in _SET.findall(rules) for string in _strings(found)}
     named = {word for word in in_sets if _ROLE.fullmatch(word)} - set(environment["workloads"])
-    grants, closed, granted = _lines(policies / "paymesh" / "grants" / "data.yaml")
+    reviewed = policies / "paymesh" / "grants" / "data.yaml"
+    why, granted = _reviewed(reviewed)
     return Source(
         label=label,
         files=files,
@@ -109,9 +101,9 @@ def read(directory: Path, label: str, beside: Path | None = None) -> Source:
         words=frozenset(word for word in strings if _ROLE.fullmatch(word)),
         actions=frozenset(word for word in strings if _ACTION.fullmatch(word)),
         limits=_limits(files),
-        grants=grants,
-        closed=closed,
+        why=why,
         granted=granted,
+        places=ReviewersFile(reviewed.read_bytes()),
     )
 
 
@@ -169,26 +161,13 @@ def _limits(files: Files) -> dict[str, dict[str, int]]:
     }
 
 
-def _lines(path: Path) -> tuple[dict[str, Line], dict[str, Line], dict[str, str]]:
-    """Grants by id, closed lines by RPC, and for each granted RPC the first that is granted it."""
-    loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+def _reviewed(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """`why` and `granted` of a reviewers' file."""
+    raw = read_yaml(path)
     try:
-        top: Any = loader.get_single_node()
-        tables: dict[str, list[tuple[int, Any]]] = {"grants": [], "closed": []}
-        for key, value in top.value:
-            if key.value in tables:
-                tables[key.value] = [
-                    (node.start_mark.line + 1, loader.construct_mapping(node, deep=True))
-                    for node in value.value
-                ]
-        grants = {
-            grant["id"]: Line(number, grant["why"], tuple(grant["conditions"]))
-            for number, grant in tables["grants"]
-        }
-        closed = {line["rpc"]: Line(number, line["why"]) for number, line in tables["closed"]}
-        granted = {grant["rpc"]: grant["caller"] for _, grant in reversed(tables["grants"])}
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        why = {grant["id"]: grant["why"] for grant in raw["grants"]}
+        why |= {line["rpc"]: line["why"] for line in raw["closed"]}
+        granted = {grant["rpc"]: grant["caller"] for grant in reversed(raw["grants"])}
+    except (KeyError, TypeError) as error:
         raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
-    finally:
-        loader.dispose()
-    return grants, closed, granted
+    return why, granted
