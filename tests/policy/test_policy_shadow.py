@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from typer.testing import CliRunner
 
+from paymesh.cli.main import _app
 from paymesh.errors import ConfigError, SetupError
 from paymesh.mesh import Mesh
 from paymesh.paths import Paths
 from paymesh.policy import bundle, publisher, shadow, shadow_report
 from paymesh.render.pdp import SHADOW_DIFFERENCES, SHADOW_KEY_ID, SHADOW_STATE
+from paymesh.runtime import pki
 
 from . import live
 
@@ -261,6 +264,8 @@ def home(tmp_path: Path, mesh: Mesh) -> Paths:
     paths = Paths(tmp_path / "home", tmp_path / "cache")
     for workload in mesh.services():
         paths.workload(workload.name).mkdir(parents=True)
+    for directory in (paths.bundles, paths.bundle_signing_key.parent):
+        directory.mkdir(parents=True)
     return paths
 
 
@@ -292,6 +297,35 @@ def test_waiting_names_who_is_behind_and_who_refuses(home: Paths, mesh: Mesh) ->
     (home.workload(names[0]) / SHADOW_STATE).write_text("{")
     with pytest.raises(SetupError, match="damaged"):
         shadow_report.states(home, mesh)
+
+
+def test_status_fits_a_narrow_terminal_and_names_what_is_behind(
+    home: Paths, mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New permissions are counted first; a decision point with another candidate is named."""
+    monkeypatch.setenv("PAYMESH_HOME", str(home.home))
+    keys = [pki.ensure_key(path) for path in (home.bundle_signing_key, home.shadow_signing_key)]
+    files = {"paymesh/shadow/data.json": b'{"packages": ["paymesh.authz"]}'}
+    made = bundle.build(files, "1700000000000-aaaaaaaaaaaa", keys[1], shadow.KEY_ID)
+    bundle.publish(made, home.bundles, shadow.FILE_NAME)
+    names = [workload.name for workload in mesh.services()]
+    for name in names:
+        _say(home, name, deny_to_allow=12345)
+    _say(home, names[-1], revision="", problem={"revision": "", "text": "failed to verify"})
+    done = CliRunner().invoke(_app, ["policy", "shadow", "status"], env={"COLUMNS": "80"})
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert lines[0] == "shadow policy 1700000000000-aaaaaaaaaaaa: paymesh.authz"
+    assert lines[1].split()[:3] == ["WORKLOAD", "DENY→ALLOW", "ALLOW→DENY"]
+    assert lines[2].split()[:3] == [names[0], "12345", "0"]
+    assert lines[-2:] == [
+        f"‼ {names[-1]}'s decision point asks no candidate",
+        f"‼ {names[-1]}: failed to verify",
+    ]
+    found = json.loads(
+        CliRunner().invoke(_app, ["policy", "shadow", "status", "-o", "json"]).output
+    )
+    assert [state["workload"] for state in found["workloads"]] == names
 
 
 def test_differences_are_grouped_with_new_permissions_first(home: Paths, mesh: Mesh) -> None:

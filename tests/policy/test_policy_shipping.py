@@ -274,7 +274,7 @@ def test_the_decision_point_takes_what_is_rendered(
     section = configuration(mesh, workload, around)["plugins"]["paymesh_decision_shipping"]
     assert section == {
         "log": "decisions.jsonl",
-        "cursor": "decisions.jsonl.cursor",
+        "cursor": "shipping.json",
         "endpoint": receiver.endpoint,
         "format": "ndjson",
         "service_name": "a",

@@ -136,7 +136,7 @@ def _shipping(around: Surroundings) -> Block:
         return {}
     settings = {
         "log": around.decisions,
-        "cursor": f"{around.decisions}.cursor",
+        "cursor": "shipping.json",
         **dataclasses.asdict(around.receiver),
     }
     return {"paymesh_decision_shipping": {k: v for k, v in settings.items() if v is not None}}

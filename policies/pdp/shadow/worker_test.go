@@ -176,3 +176,22 @@ func TestListIsBounded(t *testing.T) {
 	w.until(t, 1)
 	waitFor(t, "the count", func() bool { return w.counts.snapshot().Unwritten == 1 })
 }
+
+// What a decision pays for the shadow: to hand a document of a usual size over.
+func BenchmarkOffer(b *testing.B) {
+	w, c := newWorker(b, nil)
+	headers := map[string]any{}
+	for i := range 15 {
+		headers[fmt.Sprintf("x-header-%d", i)] = "some value of a usual length"
+	}
+	input := ast.MustInterfaceToValue(map[string]any{"attributes": map[string]any{"request": map[string]any{"http": map[string]any{
+		"headers": headers, "method": "POST", "path": "/a.B/C", "body": strings.Repeat("x", 200),
+	}}}, "parsed_body": map[string]any{"amount": map[string]any{"currencyCode": "EUR", "minorUnits": "100"}}})
+	b.ReportAllocs()
+	for b.Loop() {
+		a := ask1(c, "1")
+		a.input = input
+		w.offer(a)
+		w.pending.Add(-(<-w.queue).weight)
+	}
+}

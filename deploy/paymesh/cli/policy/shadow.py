@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import rich.markup
@@ -120,10 +121,9 @@ def status(*, output: _Output = Format.TABLE) -> None:
         console.print("no shadow policy is on")
     else:
         console.print(f"shadow policy {offered.revision}: {', '.join(offered.packages)}")
-    console.print(_table(found))
-    for state in found:
-        if state.problem:
-            console.print(f"‼ {state.workload}: {rich.markup.escape(state.problem)}")
+        console.print(_table(found))
+    for line in _behind(found, offered):
+        console.print(f"‼ {rich.markup.escape(line)}")
 
 
 def differences(
@@ -181,23 +181,28 @@ def _switched(made: Candidate, timeout: float, output: Format) -> None:
 
 
 def _table(found: list[State]) -> rich.table.Table:
+    """Fits into 80 columns; what would change comes first."""
     table = rich.table.Table(box=None, pad_edge=False)
-    table.add_column("WORKLOAD")
-    table.add_column("CANDIDATE")
-    table.add_column("PACKAGES")
+    table.add_column("WORKLOAD", no_wrap=True)
     for title in ("DENY→ALLOW", "ALLOW→DENY", "REASON", "GRANT", "EVALUATED", "DROPPED", "ERRORS"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for state in found:
         opened = f"[bold red]{state.deny_to_allow}[/bold red]" if state.deny_to_allow else "0"
-        table.add_row(
-            state.workload,
-            state.revision or "none",
-            ", ".join(name.removeprefix("paymesh.") for name in state.packages) or "none",
-            opened,
-            *(str(n) for n in (state.allow_to_deny, state.reason, state.grant)),
-            *(str(n) for n in (state.evaluated, state.dropped, state.errors)),
+        counts = (
+            *(state.allow_to_deny, state.reason, state.grant),
+            *(state.evaluated, state.dropped, state.errors),
         )
+        table.add_row(state.workload, opened, *(str(count) for count in counts))
     return table
+
+
+def _behind(found: list[State], offered: Candidate | None) -> Iterator[str]:
+    """What is not as it was asked for."""
+    for state in found:
+        if offered is not None and state.revision != offered.revision:
+            yield f"{state.workload}'s decision point asks {state.revision or 'no candidate'}"
+        if state.problem:
+            yield f"{state.workload}: {state.problem}"
 
 
 def _print(found: list[Change]) -> None:
