@@ -200,6 +200,18 @@ def test_a_new_workload_and_a_lost_one_compare(checkout: Path, own_pdp: Path) ->
     }
 
 
+def test_a_grant_for_an_rpc_that_no_proto_has_is_seen(checkout: Path, own_pdp: Path) -> None:
+    """What the descriptors lack is asked too when a grant names it."""
+    base = source.read(checkout, "base")
+    other = "/paymesh.other.v1.OtherService/Do"
+    text = ENTRIES_GRANT.replace("auditor-list-entries", "do").replace(ENTRIES, other)
+    edit(checkout, GRANTS, ENTRIES_GRANT, f"{text}    why: They ask.\n{ENTRIES_GRANT}")
+    found = matrices.brief(matrices.changes(base, checkout, own_pdp, other))
+    assert {row for row in found if row[0] == "new"} == {
+        ("new", "gateway", "OtherService/Do", "auditor", "whatever it says")
+    }
+
+
 def test_one_edit_is_a_few_lines(checkout: Path, own_pdp: Path) -> None:
     """An open grant is one line, though it is new to many and each of their messages."""
     base = source.read(checkout, "base")

@@ -111,6 +111,9 @@ def _calls(sources: Sequence[Source], first: str) -> Iterator[Target]:
             method = catalogue.service(rpc.service).methods_by_name[rpc.method]
             messages.setdefault(rpc.path, []).append(method.input_type)
         granted |= source.granted
+        for path in source.granted:
+            # Granted and in no descriptor: nobody serves it, but it is not passed over.
+            messages.setdefault(path, [])
     found = {path: shapes.shape(inputs, tables) for path, inputs in sorted(messages.items())}
     for path, one in found.items():
         yield Target(path, one, granted.get(path, first), is_call=True)

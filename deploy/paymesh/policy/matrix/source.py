@@ -11,8 +11,7 @@ from typing import Any
 
 from paymesh.errors import ConfigError
 from paymesh.mesh import read_yaml
-from paymesh.policy import candidate
-from paymesh.policy.contents import Files, contents
+from paymesh.policy import candidate, contents
 from paymesh.policy.explain.places import ReviewersFile
 from paymesh.policy.matrix.subjects import KEY_ID
 
@@ -50,7 +49,7 @@ class Source:
     """
 
     label: str
-    files: Files
+    files: contents.Files
     environment: Mapping[str, Any]
     descriptors: bytes
     roles: frozenset[str]
@@ -85,25 +84,24 @@ def read(directory: Path, label: str, beside: Path | None = None) -> Source:
         label, policies / "descriptors.binpb", others / "policies" / "descriptors.binpb"
     )
     environment, roles = _mesh(mesh)
-    files = contents(policies, environment)
-    rules = "\n".join(_code(text) for name, text in files.items() if _decides(name))
+    found = contents.read(policies, environment, contents.Cache())
+    rules = "\n".join(_code(text) for name, text in found.files.items() if _decides(name))
     strings = set(_strings(rules))
-    in_sets = {string for found in _SET.findall(rules) for string in _strings(found)}
+    in_sets = {string for literal in _SET.findall(rules) for string in _strings(literal)}
     named = {word for word in in_sets if _ROLE.fullmatch(word)} - set(environment["workloads"])
-    reviewed = policies / "paymesh" / "grants" / "data.yaml"
-    why, granted = _reviewed(reviewed)
+    grants = found.grants.grants
     return Source(
         label=label,
-        files=files,
+        files=found.files,
         environment=environment,
         descriptors=descriptors.read_bytes(),
         roles=frozenset(roles | named),
         words=frozenset(word for word in strings if _ROLE.fullmatch(word)),
         actions=frozenset(word for word in strings if _ACTION.fullmatch(word)),
-        limits=_limits(files),
-        why=why,
-        granted=granted,
-        places=ReviewersFile(reviewed.read_bytes()),
+        limits=_limits(found.files),
+        why={grant.id: grant.why for grant in grants} | dict(found.grants.closed),
+        granted={grant.rpc: grant.caller for grant in reversed(grants)},
+        places=ReviewersFile(found.text),
     )
 
 
@@ -152,22 +150,10 @@ def _code(text: bytes) -> str:
     return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
-def _limits(files: Files) -> dict[str, dict[str, int]]:
+def _limits(files: contents.Files) -> dict[str, dict[str, int]]:
     limits = json.loads(files.get("paymesh/grants/data.json", b"{}")).get("limits") or {}
     return {
         table: {code: units for code, units in by_currency.items() if isinstance(units, int)}
         for table, by_currency in limits.items()
         if isinstance(by_currency, dict)
     }
-
-
-def _reviewed(path: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """`why` and `granted` of a reviewers' file."""
-    raw = read_yaml(path)
-    try:
-        why = {grant["id"]: grant["why"] for grant in raw["grants"]}
-        why |= {line["rpc"]: line["why"] for line in raw["closed"]}
-        granted = {grant["rpc"]: grant["caller"] for grant in reversed(raw["grants"])}
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
-    return why, granted
