@@ -85,7 +85,8 @@ def test_a_row_has_what_happened_in_a_hundred_characters(run_directory: Path) ->
     )
     entries, _ = read(run_directory)
     layout = Layout.of(100)
-    refused, allowed = (layout.line(entry).plain for entry in entries)
+    rows = [layout.line(entry) for entry in entries]
+    refused, allowed = ("".join(text for text, _ in row) for row in rows)
     assert " ".join(refused.split()) == (
         "10:15:30.000 ✗ gateway → ledger/RefundPayment alice customer USER_ROLE_MISSING 01234567"
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import rich.markup
+import rich.text
 import typer
 
 from paymesh.cli.output import Format, console, errors
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from paymesh.policy.log.merge import Reader
     from paymesh.policy.log.records import Damage, Entry
     from paymesh.policy.log.selection import Selection
+    from paymesh.policy.log.table import Piece
 
 _LAST = 20
 _PATIENCE_SECONDS = 2.0
@@ -167,12 +169,20 @@ class _Printer:
                 sys.stdout.buffer.write(entry.line + b"\n")
                 continue
             if self.count == 1:
-                console.print(self._layout.header(), style="bold")
+                self._line([(self._layout.header(), "bold")])
             if day(entry.time_ns) != self._day:
                 self._day = day(entry.time_ns)
-                console.print(f"── {self._day} ──", style="dim")
-            console.print(self._layout.line(entry))
+                self._line([(f"── {self._day} ──", "dim")])
+            self._line(self._layout.line(entry))
         sys.stdout.flush()
+
+    @staticmethod
+    def _line(pieces: list[Piece]) -> None:
+        """Colours only on a terminal; elsewhere there may be a million lines."""
+        if console.is_terminal:
+            console.print(rich.text.Text.assemble(*pieces))
+        else:
+            sys.stdout.write("".join(text for text, _ in pieces) + "\n")
 
     @staticmethod
     def damage(found: Damage) -> None:
@@ -243,6 +253,7 @@ def _patience() -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        timer.join()
         status.stop()
 
 

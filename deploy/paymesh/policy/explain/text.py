@@ -81,6 +81,9 @@ def _why(found: Explanation) -> Iterator[str]:
         )
         for grant in found.nearest:
             yield from _grant(grant)
+        if found.others:
+            named = [f"{grant.caller} by {grant.id}" for grant in found.others[:_MOST_OTHERS]]
+            yield f"  Others may make this call too: {both(named)}."
         yield ""
     elif found.kind == "call" and found.check.same and not found.allowed:
         yield f"There is no grant for {found.caller or 'this caller'} and this call."

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-
-import rich.text
+import functools
 
 from paymesh.policy.log.moments import SECOND_NS
 from paymesh.policy.log.records import Entry, Record
 from paymesh.policy.log.selection import proven_user, roles
 
+# Text and its style, as rich names it.
+Piece = tuple[str, str]
+
 SHOWN_ID = 8
 # For 100 characters; what a wider terminal has beyond that goes to the call.
 _NARROWEST = 100
+_DAY_SECONDS = 86400
 _TIME, _CALL, _USER, _WHY = 12, 32, 15, 24
 
 
@@ -46,7 +49,7 @@ class Layout:
         titles = self._columns("CALL", "USER", "REASON OR GRANT")
         return f"{'TIME (UTC)':<{_TIME}}    {'  '.join(titles)} DECISION"
 
-    def line(self, entry: Entry) -> rich.text.Text:
+    def line(self, entry: Entry) -> list[Piece]:
         """A record."""
         record = entry.record
         is_allowed = record.get("allowed") is True
@@ -56,13 +59,13 @@ class Layout:
             short_user(record),
             printable(record.get("grant") if is_allowed else record.get("reason")),
         )
-        return rich.text.Text.assemble(
+        return [
             (f"{time_of_day(entry.time_ns)}  ", "dim"),
             ("✔ " if is_allowed else "✗ ", colour),
-            f"{call}  {user}  ",
+            (f"{call}  {user}  ", ""),
             (f"{why} ", "" if is_allowed else colour),
             (printable(record["decision_id"])[:SHOWN_ID], "dim"),
-        )
+        ]
 
     def _columns(self, call: str, user: str, why: str) -> tuple[str, str, str]:
         return (
@@ -77,15 +80,21 @@ class Layout:
         return f"{text:<{width}}"
 
 
+@functools.lru_cache(maxsize=8)
+def _day(number: int) -> str:
+    return f"{dt.datetime.fromtimestamp(number * _DAY_SECONDS, dt.UTC):%Y-%m-%d}"
+
+
 def day(time_ns: int) -> str:
     """The day of a moment in UTC."""
-    return f"{dt.datetime.fromtimestamp(time_ns // SECOND_NS, dt.UTC):%Y-%m-%d}"
+    return _day(time_ns // SECOND_NS // _DAY_SECONDS)
 
 
 def time_of_day(time_ns: int) -> str:
     """To the millisecond, in UTC."""
-    moment = dt.datetime.fromtimestamp(time_ns // SECOND_NS, dt.UTC)
-    return f"{moment:%H:%M:%S}.{time_ns % SECOND_NS // 1_000_000:03d}"
+    minutes, seconds = divmod(time_ns // SECOND_NS % _DAY_SECONDS, 60)
+    milliseconds = time_ns % SECOND_NS // 1_000_000
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}.{milliseconds:03d}"
 
 
 def short_caller(record: Record) -> str:
@@ -112,4 +121,6 @@ def short_user(record: Record) -> str:
 def printable(value: object) -> str:
     """Text without what a terminal would obey."""
     text = value if isinstance(value, str) else "" if value is None else str(value)
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
