@@ -67,6 +67,18 @@ def test_a_revision_that_is_gone_is_explained_by_the_checkout_and_that_is_said(
     assert "so it cannot say why" in _said_by(explainer, other, found)
 
 
+def test_without_the_reviewers_file_the_grant_is_known_and_its_line_is_not(
+    explainer: Explainer,
+) -> None:
+    """The bundle's index has who may call what; why and where stand in the file alone."""
+    entry = explainer.call("gateway", PAYMENTS + "RefundPayment", {}, explainer.token())
+    blind = ground.Ground(REVISION, explainer.files, None, "published bundle", REVISION)
+    (nearest,) = explain(entry, blind, explainer.pdp).nearest
+    assert (nearest.id, nearest.caller, nearest.why) == ("operator-refund-payment", "gateway", "")
+    assert nearest.place == "policies/paymesh/grants/data.yaml"
+    assert nearest.conditions[0].needs == ("the role operator",)
+
+
 def _said_by(explainer: Explainer, entry: Entry, found: ground.Ground) -> str:
     """What is said by another policy."""
     return said(explain(entry, found, explainer.pdp))

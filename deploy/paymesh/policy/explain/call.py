@@ -41,7 +41,8 @@ class Call:
         self._rules = places.Rules(ground.files, places.AUTHZ)
         self._reviewers = places.ReviewersFile(ground.reviewers_file)
         self._environment: Mapping[str, Any] = ground.data("environment")
-        self._grants: Mapping[str, Any] = ground.data("grants")
+        self._grants = ground.grants
+        self._data: Mapping[str, Any] = ground.data("grants")
         queries = {*(_AUTHZ + name for name in _NAMES), *self._rules.facts()}
         (answer,) = policy.ask([asked], sorted(queries))
         self.partial = answer.partial
@@ -96,7 +97,7 @@ class Call:
     def _trials(self) -> Trials:
         known = changes.Known(
             self._environment,
-            self._grants.get("limits", {}),
+            self._data.get("limits", {}),
             self._rules.text,
             codes=self._of("reasons") or (),
             callers={entry["caller"] for entry in self._granted()},
@@ -116,7 +117,7 @@ class Call:
     def _granted(self) -> list[Mapping[str, Any]]:
         """The grants for this RPC, whoever calls."""
         path = question.value_at(self._question["input"], "attributes", "request", "http", "path")
-        return [entry for entry in self._grants.get("grants", ()) if entry["rpc"] == path]
+        return [entry for entry in self._grants if entry["rpc"] == path]
 
     def _grant(self, entry: Mapping[str, Any], needs: Mapping[str, Sequence[str]]) -> Grant:
         whole = next((found for found in self._granted() if found["id"] == entry["id"]), entry)
@@ -166,7 +167,7 @@ class Call:
 
     def _closed(self) -> Closed | None:
         path = question.value_at(self._question["input"], "attributes", "request", "http", "path")
-        for line in self._grants.get("closed", ()):
+        for line in self._data.get("closed", ()):
             if line["rpc"] == path:
                 return Closed(line.get("why", ""), self._reviewers.closed(line["rpc"]))
         return None

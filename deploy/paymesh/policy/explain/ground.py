@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from paymesh.errors import ConfigError
+from paymesh import yamltext
+from paymesh.errors import ConfigError, PaymeshError
 from paymesh.mesh import load_mesh
 from paymesh.paths import Paths
 from paymesh.policy import bundle, candidate
 from paymesh.policy.archive import Archive
-from paymesh.policy.contents import Files
+from paymesh.policy.contents import Files, contents
 from paymesh.policy.environment import environment
 from paymesh.policy.log import files as logs
 from paymesh.runtime import pki
 
 Source = Literal["archive", "published bundle", "checkout"]
 _ENVIRONMENT = "paymesh/environment/data.json"
-_GRANTS = "paymesh/grants/data.json"
+_LIMITS = "paymesh/grants/data.json"
+_INDEX = "paymesh/index/data.json"
 _REVIEWERS_FILE = "policies/paymesh/grants/data.yaml"
 
 
@@ -50,6 +52,21 @@ class Ground:
     def is_exact(self) -> bool:
         """Whether it is the policy that decided."""
         return self.revision == self.wanted
+
+    @functools.cached_property
+    def grants(self) -> list[dict[str, Any]]:
+        """Every grant with its RPC and caller; what only people need, such as why, is known
+        where the reviewers' file is.
+        """
+        if self.reviewers_file is not None:
+            found: list[dict[str, Any]] = yamltext.load(self.reviewers_file)["grants"]
+            return found
+        return [
+            {"rpc": rpc, "caller": caller, **grant}
+            for rpc, callers in self.data("index").get("grants", {}).items()
+            for caller, grants in callers.items()
+            for grant in grants
+        ]
 
     def data(self, name: str) -> Any:
         """`data.paymesh.<name>` as the bundle has it; an empty mapping when it has none."""
@@ -110,10 +127,10 @@ def _environment(paths: Paths, root: Path, published: Mapping[str, bytes]) -> di
 
 
 def _reviewers_file(root: Path, files: Mapping[str, bytes]) -> bytes | None:
-    """The checkout's, if it says what the bundle says."""
+    """The checkout's, if the bundle has been made from one that says the same."""
     try:
+        now = contents(root / "policies", {})
         text = (root / _REVIEWERS_FILE).read_bytes()
-        is_same = yaml.safe_load(text) == json.loads(files[_GRANTS])
-    except (OSError, ValueError, KeyError, yaml.YAMLError):
+    except (PaymeshError, OSError):
         return None
-    return text if is_same else None
+    return text if all(now[name] == files.get(name) for name in (_LIMITS, _INDEX)) else None
