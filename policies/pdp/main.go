@@ -16,6 +16,7 @@ import (
 	"paymesh.internal/pdp/extauthz"
 	"paymesh.internal/pdp/footprint"
 	"paymesh.internal/pdp/mutate"
+	"paymesh.internal/pdp/replay"
 	"paymesh.internal/pdp/shadow"
 	"paymesh.internal/pdp/ship"
 	"paymesh.internal/pdp/traps"
@@ -33,6 +34,8 @@ func main() {
 		compileserver.Command(),
 		decide.Command(),
 		mutate.Command(),
+		replay.Command(),
+		replay.SampleCommand(),
 		traps.Command(),
 	)
 	switch err := root.Execute().(type) {

@@ -101,8 +101,8 @@ func (p *Policy) Store(environment map[string]any) storage.Store {
 	return inmem.NewFromObjectWithOpts(plain.(map[string]any), inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
 }
 
-// errNotRecorded is what a question gets whose answer no record holds.
-var errNotRecorded = errors.New("its result is not recorded, so a decision that depends on it cannot be repeated")
+// ErrNotRecorded is what a question gets whose answer no record holds.
+var ErrNotRecorded = errors.New("its result is not recorded, so a decision that depends on it cannot be repeated")
 
 // Isolate takes the builtins from this process that reach out of it or differ at
 // each call: a repeated decision must neither do something nor guess.
@@ -111,7 +111,7 @@ func Isolate() {
 		ast.HTTPSend.Name, ast.NetLookupIPAddr.Name, ast.OPARuntime.Name, ast.RandIntn.Name, ast.UUIDRFC4122.Name,
 	} {
 		topdown.RegisterBuiltinFunc(name, func(topdown.BuiltinContext, []*ast.Term, func(*ast.Term) error) error {
-			return topdown.Halt{Err: fmt.Errorf("%s: %w", name, errNotRecorded)}
+			return topdown.Halt{Err: fmt.Errorf("%s: %w", name, ErrNotRecorded)}
 		})
 	}
 }

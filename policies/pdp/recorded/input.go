@@ -9,6 +9,9 @@ import (
 // AuthorizationPointer is where a call's token stands, and in the record a null.
 const AuthorizationPointer = "/attributes/request/http/headers/authorization"
 
+// AuthorizationPath is AuthorizationPointer taken apart.
+func AuthorizationPath() []string { return strings.Split(AuthorizationPointer[1:], "/") }
+
 // Erased lists what the record's input held and the log left out: JSON pointers
 // (RFC 6901) to its nulls. A body that could not be read is a null of its own
 // right; so is a user that a service states not to have.
@@ -40,7 +43,7 @@ var escape = strings.NewReplacer("~", "~0", "/", "~1")
 // WithAuthorization is the input with a header in the place of the one that was
 // not recorded. The input itself stays as it is.
 func WithAuthorization(input map[string]any, header string) map[string]any {
-	return with(input, header, strings.Split(AuthorizationPointer[1:], "/"))
+	return with(input, header, AuthorizationPath())
 }
 
 func with(object map[string]any, header string, path []string) map[string]any {

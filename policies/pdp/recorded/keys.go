@@ -66,28 +66,48 @@ func (k *Keys) of(id string) (*ecdsa.PrivateKey, error) {
 // issuer's: the same ids, uses and order. One without a readable key set is
 // returned as it is.
 func (k *Keys) Environment(environment map[string]any) (map[string]any, error) {
+	set := keySet(environment)
+	if set == nil {
+		return environment, nil
+	}
+	for _, member := range set {
+		if err := k.exchange(member); err != nil {
+			return nil, err
+		}
+	}
+	return withKeySet(environment, set), nil
+}
+
+// keySet is nil if there is none that can be read.
+func keySet(environment map[string]any) []map[string]any {
 	users, _ := environment["users"].(map[string]any)
 	text, _ := users["jwks"].(string)
 	var set struct {
 		Keys []map[string]any `json:"keys"`
 	}
-	if json.Unmarshal([]byte(text), &set) != nil || set.Keys == nil {
-		return environment, nil
+	if json.Unmarshal([]byte(text), &set) != nil {
+		return nil
 	}
-	for _, member := range set.Keys {
-		if err := k.exchange(member); err != nil {
-			return nil, err
-		}
-	}
-	jwks, err := json.Marshal(set)
+	return set.Keys
+}
+
+func withKeySet(environment map[string]any, set []map[string]any) map[string]any {
+	jwks, err := json.Marshal(map[string]any{"keys": set})
 	if err != nil {
-		return nil, err
+		panic(fmt.Sprintf("a key set that came from JSON: %v", err))
 	}
-	users = maps.Clone(users)
+	users, _ := environment["users"].(map[string]any)
+	users, environment = cloned(users), cloned(environment)
 	users["jwks"] = string(jwks)
-	environment = maps.Clone(environment)
 	environment["users"] = users
-	return environment, nil
+	return environment
+}
+
+func cloned(object map[string]any) map[string]any {
+	if object == nil {
+		return map[string]any{}
+	}
+	return maps.Clone(object)
 }
 
 func (k *Keys) exchange(member map[string]any) error {
@@ -103,5 +123,29 @@ func (k *Keys) exchange(member map[string]any) error {
 	member["kty"], member["crv"] = "EC", "P-256"
 	member["x"] = base64url.EncodeToString(point[1:33])
 	member["y"] = base64url.EncodeToString(point[33:])
+	return nil
+}
+
+// HasKey says whether the issuer's key set of an environment has a key of that id.
+func HasKey(environment map[string]any, id string) bool {
+	for _, member := range keySet(environment) {
+		if member["kid"] == id {
+			return true
+		}
+	}
+	return false
+}
+
+// WithKey is the environment with one more key in the issuer's set.
+func WithKey(environment map[string]any, id string) map[string]any {
+	set := append(keySet(environment), map[string]any{"kid": id})
+	return withKeySet(environment, set)
+}
+
+// FirstKey is the id of the first key in the issuer's set; nil if there is none.
+func FirstKey(environment map[string]any) any {
+	for _, member := range keySet(environment) {
+		return member["kid"]
+	}
 	return nil
 }

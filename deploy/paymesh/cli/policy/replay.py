@@ -1,0 +1,286 @@
+"""`paymesh policy replay`: recorded decisions, taken again by another policy."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import rich.markup
+import typer
+
+from paymesh.cli.output import Format, console, errors, print_json
+from paymesh.errors import ConfigError
+
+if TYPE_CHECKING:
+    from paymesh.policy.log.files import LogFile
+    from paymesh.policy.replay import Change, Outcome, Report
+
+_PATIENCE_SECONDS = 2.0
+_MOST_CUTS_SHOWN = 5
+_TITLES = {
+    "deny_to_allow": "[bold red]DENY → ALLOW[/bold red]",
+    "allow_to_deny": "[bold yellow]ALLOW → DENY[/bold yellow]",
+    "reason": "[bold]refused for another reason[/bold]",
+    "grant": "[bold]allowed by another grant[/bold]",
+}
+
+
+def register(group: typer.Typer) -> None:
+    """Adds the command."""
+    group.command()(replay)
+
+
+def replay(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            help="Decision logs; `-` is the standard input. Left out: those of the mesh.",
+        ),
+    ] = None,
+    *,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|REV",
+            help="The other policy: a checkout, a directory with policies, or a git revision."
+            " The working tree if left out.",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="How long ago, such as 1h, or a time of RFC 3339.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="As --since; itself not included.")] = None,
+    workload: Annotated[
+        str | None, typer.Option(help="Whose decision point decided; all when left out.")
+    ] = None,
+    examples: Annotated[
+        int, typer.Option(help="Decision ids with each change.", min=0, max=1000)
+    ] = 3,
+    ci: Annotated[
+        bool,
+        typer.Option(
+            "--ci",
+            help="Exit with 1 when a call is newly allowed or refused that no line names which"
+            " the change adds to policies/approvals.yaml.",
+        ),
+    ] = False,
+    base: Annotated[
+        str,
+        typer.Option(metavar="REV", help="With --ci: lines that are there already do not count."),
+    ] = "HEAD",
+    output: Annotated[
+        Format, typer.Option("-o", "--output", help="`json` for programs.")
+    ] = Format.TABLE,
+) -> None:
+    """Take recorded decisions again by another policy, and list what would change.
+
+    Each is asked at its own time, with the workloads and keys of its own revision. No secret is
+    needed, and nothing is decided by it: changes alone are no failure.
+    """
+    from paymesh.mesh import repository_root
+    from paymesh.policy import replay as engine
+
+    against = against if against is not None else str(repository_root())
+    scope = _scope(files, workload, since, until)
+    with _told(scope.bytes) as read:
+        report = _run(against, scope, examples, read)
+    report = engine.without_unfinished(report, scope.logs)
+    unapproved = _unapproved(report, base) if ci else []
+    if output is Format.JSON:
+        document = dataclasses.asdict(report)
+        if ci:
+            document["unapproved"] = [dataclasses.asdict(change) for change in unapproved]
+        print_json(document)
+    else:
+        _print(report, against)
+        _print_unapproved(unapproved, base)
+    if unapproved:
+        raise typer.Exit(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scope:
+    """Which records: `logs` are those of the mesh, none when files were named."""
+
+    files: Sequence[str]
+    logs: Sequence[LogFile]
+    since_ns: int | None
+    until_ns: int | None
+    bytes: int
+
+
+def _scope(
+    files: Sequence[str] | None, workload: str | None, since: str | None, until: str | None
+) -> _Scope:
+    from paymesh.paths import default_paths
+    from paymesh.policy import replay as engine
+    from paymesh.policy.log import moments
+
+    now_ns = time.time_ns()
+    since_ns = moments.parse(since, now_ns) if since else None
+    until_ns = moments.parse(until, now_ns) if until else None
+    if files:
+        if workload:
+            raise ConfigError("--workload is for the mesh's own logs: leave it or the files out")
+        for file in files:
+            if file != "-" and not Path(file).is_file():
+                raise ConfigError(f"there is no decision log {file}")
+        sizes = [Path(file).stat().st_size for file in files if file != "-"]
+        return _Scope(files, (), since_ns, until_ns, sum(sizes))
+    logs = engine.log_files(default_paths(), workload, since_ns)
+    if not logs:
+        whose = f"of {workload} " if workload else ""
+        raise ConfigError(
+            f"no decisions {whose}are recorded: run `paymesh up` and make calls, or name files"
+        )
+    paths = [str(file.path) for file in logs]
+    return _Scope(paths, logs, since_ns, until_ns, sum(file.size for file in logs))
+
+
+def _run(against: str, scope: _Scope, examples: int, read: Callable[[int], None]) -> Report:
+    from paymesh import binaries
+    from paymesh.mesh import load_mesh
+    from paymesh.paths import default_paths
+    from paymesh.policy import candidate
+    from paymesh.policy import replay as engine
+
+    paths = default_paths()
+    pdp = binaries.built(paths, binaries.PDP)
+    files = candidate.load(against, engine.environment(paths, load_mesh()))
+    archive = paths.policy_archive
+    with candidate.unpacked(files) as directory:
+        candidate.compile_strictly(pdp, directory)
+        return engine.run(
+            pdp,
+            directory,
+            scope.files,
+            environments=archive if archive.is_dir() else None,
+            since_ns=scope.since_ns,
+            until_ns=scope.until_ns,
+            examples=examples,
+            read=read,
+        )
+
+
+@contextlib.contextmanager
+def _told(total: int) -> Iterator[Callable[[int], None]]:
+    """Says after a while how far it is; a million decisions take their seconds."""
+    status = errors.status("replaying")
+    timer = threading.Timer(_PATIENCE_SECONDS, status.start)
+    timer.daemon = True
+    timer.start()
+
+    def read(count: int) -> None:
+        share = f" {min(100, 100 * count // total)} % of" if total else ""
+        status.update(f"replaying{share} {max(total, count) / 1e6:.0f} MB")
+
+    try:
+        yield read
+    finally:
+        timer.cancel()
+        status.stop()
+
+
+def _unapproved(report: Report, base: str) -> list[Change]:
+    from paymesh.mesh import repository_root
+    from paymesh.policy import approvals
+    from paymesh.policy.replay import ALLOW_TO_DENY, DENY_TO_ALLOW
+
+    added = approvals.added(repository_root(), base)
+    wanted = {DENY_TO_ALLOW: approvals.ALLOW, ALLOW_TO_DENY: approvals.DENY}
+    return [
+        change
+        for change in report.changes
+        if change.kind in wanted
+        and not added.covers(wanted[change.kind], change.caller, change.rpc, change.roles)
+    ]
+
+
+def _print(report: Report, against: str) -> None:
+    from paymesh.policy.replay import KINDS
+
+    for kind in KINDS:
+        changes = report.of(kind)
+        if changes:
+            count = sum(change.count for change in changes)
+            console.print(f"{_TITLES[kind]} ({_number(count, 'decision')})")
+        for change in changes:
+            _print_change(change)
+    differently = report.judged - report.unchanged
+    said = f"{_number(differently, 'decision')} of {report.judged:,} would be different"
+    if not differently:
+        said = f"✔ all {_number(report.judged, 'decision')} would be the same"
+    by = rich.markup.escape(against)
+    console.print(
+        f"{said} by {by} [dim]({report.records:,} records, {report.distinct:,} evaluations,"
+        f" {report.seconds:.1f} s)[/dim]"
+    )
+    _print_gaps(report)
+    example = next((change.examples[0] for change in report.changes if change.examples), None)
+    if example:
+        console.print(f"\nWhat one rested on: paymesh policy explain {example}")
+
+
+def _print_change(change: Change) -> None:
+    roles = f" as {', '.join(change.roles)}" if change.roles else ""
+    who = f"{change.caller or 'nobody known'}{roles} → {change.rpc}"
+    what = f"{_outcome(change.before)} → {_outcome(change.after)}"
+    examples = f"[dim]{', '.join(map(rich.markup.escape, change.examples))}[/dim]"
+    console.print(f"  {change.count:>9,}  {rich.markup.escape(who)}: {rich.markup.escape(what)}")
+    if change.examples:
+        console.print(f"           {examples}")
+
+
+def _outcome(outcome: Outcome) -> str:
+    return f"{outcome.reason} by {outcome.grant}" if outcome.grant else outcome.reason
+
+
+def _print_gaps(report: Report) -> None:
+    """Whatever the answer above is not about."""
+    for why, count in sorted(report.skipped.items()):
+        if why != "outside the time that was asked for":
+            console.print(f"‼ {_number(count, 'record')} not judged: {why}")
+    if report.partial:
+        console.print(
+            f"‼ {_number(report.partial, 'record')} not judged: the log left out what the policy"
+            " reads"
+        )
+    if report.environment_missing:
+        console.print(
+            f"‼ {_number(report.environment_missing, 'record')} judged with today's workloads:"
+            " the bundle that decided is no longer in the archive"
+        )
+    for cut in report.cut[:_MOST_CUTS_SHOWN]:
+        file = rich.markup.escape(cut.file)
+        console.print(f"‼ {file}: a line of {cut.bytes} bytes at {cut.offset} is cut off")
+    if len(report.cut) > _MOST_CUTS_SHOWN:
+        console.print(f"‼ and {len(report.cut) - _MOST_CUTS_SHOWN} more cut lines")
+
+
+def _print_unapproved(changes: Sequence[Change], base: str) -> None:
+    if not changes:
+        return
+    from paymesh.policy.replay import DENY_TO_ALLOW
+
+    console.print(
+        f"\nNot approved since {rich.markup.escape(base)}. If this is meant, somebody else adds to"
+        " policies/approvals.yaml:"
+    )
+    lines = {
+        f"  - {{change: {'allow' if change.kind == DENY_TO_ALLOW else 'deny'},"
+        f" caller: {change.caller}, rpc: {change.rpc}, as: {role}, why: ..., by: ...}}": None
+        for change in changes
+        for role in change.roles or ("none",)
+    }
+    for line in lines:
+        console.print(rich.markup.escape(line))
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

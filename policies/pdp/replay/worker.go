@@ -1,0 +1,141 @@
+package replay
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"paymesh.internal/pdp/candidate"
+	"paymesh.internal/pdp/decision"
+	"paymesh.internal/pdp/symbolic"
+)
+
+// worker judges blocks, one after the other.
+type worker struct {
+	policies *policies
+	options  *Options
+	tally    *tally
+	scratch  *symbolic.Scratch
+	record   record
+	// The environment at hand, and the revision and key that it is for.
+	current       *environment
+	revision, key string
+}
+
+func (w *worker) block(ctx context.Context, part *block) error {
+	for begin := 0; begin < len(part.text); {
+		end := len(part.text)
+		if newline := bytes.IndexByte(part.text[begin:], '\n'); newline >= 0 {
+			end = begin + newline
+		}
+		line := part.text[begin:end]
+		if w.record.parse(line) || json.Valid(line) {
+			if err := w.judge(ctx); err != nil {
+				return fmt.Errorf("%s, byte %d: decision %s: %w", part.file, part.offset+int64(begin), w.record.id, err)
+			}
+		} else if len(bytes.TrimSpace(line)) > 0 {
+			w.tally.cut = append(w.tally.cut, Cut{part.file, part.offset + int64(begin), len(line), end == len(part.text)})
+		}
+		begin = end + 1
+	}
+	return nil
+}
+
+func (w *worker) judge(ctx context.Context) error {
+	r, t := &w.record, w.tally
+	at, ok := moment(text(r.time))
+	if ok && (at.Before(w.options.Since) || !w.options.Until.IsZero() && !at.Before(w.options.Until)) {
+		t.skipped[outsideTime]++
+		return nil
+	}
+	t.records++
+	path, allowed := pathOf(r.path), false
+	if ok {
+		allowed, ok = boolean(r.allowed)
+	}
+	before := symbolic.Answer{Allowed: allowed, Reason: string(text(r.reason)), Grant: string(text(r.grant))}
+	if why := whyNot(r, path, ok, before.Reason); why != "" {
+		t.skipped[why]++
+		return nil
+	}
+	after, err := w.answer(ctx, path, at)
+	switch {
+	case errors.Is(err, candidate.ErrNotRecorded):
+		t.skipped[needsMore]++
+		return nil
+	case errors.Is(err, symbolic.ErrUnreadable):
+		t.skipped[withoutInput]++
+		return nil
+	case err != nil:
+		return err
+	}
+	if w.current.isMissing && w.options.Environments != "" {
+		t.missing++
+	}
+	if after.Partial {
+		t.partial++
+		return nil
+	}
+	t.compare(r, path, at, before, after)
+	return nil
+}
+
+// whyNot says why a record is not judged, empty if it is.
+func whyNot(r *record, path string, isReadable bool, reason string) string {
+	switch {
+	case path == "" || !isReadable:
+		return notADecision
+	case reason == decision.ReasonUnreadable:
+		return unreadable
+	case reason == decision.ReasonNotRecorded:
+		return notRecorded
+	case len(text(r.err)) > 0:
+		return withError
+	case len(r.input) == 0 || r.omitted != nil:
+		return withoutInput
+	}
+	return ""
+}
+
+func pathOf(field []byte) string {
+	found := text(field)
+	for _, path := range paths {
+		if string(found) == path {
+			return path
+		}
+	}
+	return ""
+}
+
+func (w *worker) answer(ctx context.Context, path string, at time.Time) (*symbolic.Answer, error) {
+	r := &w.record
+	if err := w.environment(ctx); err != nil {
+		return nil, err
+	}
+	question := &symbolic.Question{Time: at, Input: r.input, Token: r.token, Erasable: erasable(path)}
+	policy := w.current.decisions[path]
+	if w.options.Plain {
+		return policy.Plain(ctx, question)
+	}
+	return policy.Answer(ctx, question, w.scratch)
+}
+
+// environment makes the record's environment the current one.
+func (w *worker) environment(ctx context.Context) error {
+	r := &w.record
+	key := keyOf(r.token)
+	if revision := text(r.revision); w.current == nil || string(revision) != w.revision || string(key) != w.key {
+		found, err := w.policies.of(ctx, string(revision))
+		if err == nil && len(key) > 0 {
+			found, err = w.policies.withKey(ctx, found, string(key))
+		}
+		if err != nil {
+			return err
+		}
+		w.current, w.revision, w.key = found, string(revision), string(key)
+	}
+	return nil
+}
