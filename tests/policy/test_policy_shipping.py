@@ -250,14 +250,16 @@ def test_a_receiver_that_is_away_is_named_and_nothing_waits_for_it(
     running = start_pdp(_shipping(pdp_config, {"endpoint": endpoint}))
     running.wait_for(live.GRANTED, "ALLOWED", WAIT_SECONDS)
 
+    def look() -> condition.Condition:
+        return condition.read(running.ask(condition.TARGET)[1])
+
     def note() -> str:
-        found = condition.read(running.ask(condition.TARGET)[1])
-        assert not found.faults
-        return found.notes.get(condition.SHIPPING, "")
+        return look().notes.get(condition.SHIPPING, "")
 
     _wait("note", lambda: "connection refused" in note())
     assert note().startswith("decisions are not shipped since ")
     assert note().endswith(" bytes wait")
+    _wait("health", lambda: not look().faults)
     assert running.ask("/health?plugins&bundles")[0] == 200
     assert running.reason(live.GRANTED) == "ALLOWED"
 

@@ -34,6 +34,7 @@ const (
 
 	first  = "1700000000000-aaaaaaaaaaaa"
 	second = "1700000000001-bbbbbbbbbbbb"
+	caller = "spiffe://mesh.test/ns/a/sa/payments"
 )
 
 // candidateRego is a candidate that allows alice alone and knows the time.
@@ -56,7 +57,7 @@ var moment = time.Date(2026, 11, 21, 12, 0, 0, 123456789, time.UTC)
 // record is a decision that was refused with reason NO.
 func record(id, path string, input map[string]any) *decisionlog.Record {
 	return &decisionlog.Record{
-		DecisionID: id, Time: moment, Caller: "payments", RPC: "/a.B/C", PolicyPath: path,
+		DecisionID: id, Time: moment, Caller: caller, RPC: "/a.B/C", PolicyPath: path,
 		Input: ast.MustInterfaceToValue(input), Reason: "NO", Revision: "live",
 	}
 }

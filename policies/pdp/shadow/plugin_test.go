@@ -49,7 +49,7 @@ func TestDifferencesAreListedAndCounted(t *testing.T) {
 		t.Errorf("got %v", kinds)
 	}
 	want := difference{
-		DecisionID: "opened", Time: moment, Kind: DenyToAllow, Caller: "payments", RPC: "/a.B/C", PolicyPath: authz,
+		DecisionID: "opened", Time: moment, Kind: DenyToAllow, Caller: caller, RPC: "/a.B/C", PolicyPath: authz,
 		Live: Outcome{Reason: "NO", Revision: "live"}, Shadow: Outcome{Allowed: true, Reason: "ALLOWED", Grant: "g-2", Revision: first},
 	}
 	if listed[0] != want {
