@@ -7,9 +7,12 @@ from typing import Any
 
 from typer.testing import CliRunner
 
+from e2e.test_policy_edits import edited
 from e2e.world import World
 from paymesh.cli.main import _app
+from paymesh.mesh import repository_root
 
+_GRANTS = "policies/paymesh/grants/data.yaml"
 _TOO_MUCH = {"currency_code": "EUR", "minor_units": "1000001"}
 
 
@@ -89,3 +92,27 @@ def test_the_log_of_the_running_mesh_is_read_without_complaint(world: World) -> 
     filters = ("--denied", "--caller", "gateway", "--role", "auditor", "--tenant", "acme")
     table = _paymesh("log", "-n", "0", *filters, "--revision", found["revision"])
     assert any(line.endswith(reply.decision_id[:8]) for line in table.splitlines())
+
+
+def test_a_decision_is_explained_by_the_policy_that_made_it(world: World) -> None:
+    """Refused while a grant asked for another role, explained after that was taken back: with
+    the conditions and the line of then.
+    """
+    old = "conditions: [user_is_known]\n    why: The service lists only"
+    new = "conditions: [user_is_auditor]\n    # a line more\n    why: The service lists only"
+    with edited(_GRANTS, old, new):
+        reply = world.until(
+            lambda: (found := world.as_user("alice", "payments/ListPayments")).reason and found,
+            "the edit was never enforced",
+        )
+        then = (repository_root() / _GRANTS).read_text("utf-8").splitlines()
+    world.until(
+        lambda: world.as_user("alice", "payments/ListPayments").ok, "it was never taken back"
+    )
+    assert reply.decision_id
+    found = _explained(reply.decision_id)
+    assert found["policy"]["source"] == "archive"
+    (nearest,) = found["nearest"]
+    (condition,) = nearest["conditions"]
+    assert (condition["name"], condition["needs"]) == ("user_is_auditor", ["the role auditor"])
+    assert "id: user-list-payments" in then[int(nearest["place"].rpartition(":")[2]) - 1]
