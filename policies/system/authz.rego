@@ -46,7 +46,5 @@ allow if {
 # OPA is given the token's hash, so that neither its environment nor a dump of it holds the token.
 _is_owner if {
 	# trap: ok, nondeterministic: what this process was started with is the question
-	expected := opa.runtime().env.PAYMESH_PDP_TOKEN_SHA256
-	regex.match(`^[0-9a-f]{64}$`, expected)
-	crypto.sha256(input.identity) == expected
+	crypto.sha256(input.identity) == opa.runtime().env.PAYMESH_PDP_TOKEN_SHA256
 }

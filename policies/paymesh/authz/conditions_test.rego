@@ -16,7 +16,7 @@ _headers_of(user) := bearer(user) if {
 } else := {}
 
 test_every_condition_that_a_grant_names_has_a_rule if {
-	some grant in grants.grants
+	count(grants.grants) > 0
 	every grant in grants.grants {
 		every name in grant.conditions {
 			name in object.keys(authz.condition)
@@ -69,10 +69,11 @@ test_roles if {
 test_no_user_minds_any_authorization_header if {
 	reason_of("no_user", false, {}) == "ALLOWED"
 	reason_of("no_user", "alice", {}) == "USER_NOT_EXPECTED"
-	some value in ["", "Bearer", "Bearer a.b.c", "Basic YTpi"]
-	headers := {"authorization": value}
-	reason := authz.condition.no_user with input as request(gateway, "/a.B/C", headers, {})
-	reason == "USER_NOT_EXPECTED"
+	every value in ["", "Bearer", "Bearer a.b.c", "Basic YTpi"] {
+		headers := {"authorization": value}
+		reason := authz.condition.no_user with input as request(gateway, "/a.B/C", headers, {})
+		reason == "USER_NOT_EXPECTED"
+	}
 }
 
 test_body_readable if {
@@ -85,6 +86,8 @@ test_body_readable if {
 	absent == "BODY_UNREADABLE"
 	truncated := authz.condition.body_readable with input as object.union(document, {"truncated_body": true})
 	truncated == "BODY_UNREADABLE"
+	unsaid := authz.condition.body_readable with input as object.remove(document, ["truncated_body"])
+	unsaid == "BODY_UNREADABLE"
 }
 
 amount_cases := {
@@ -103,6 +106,7 @@ amount_cases := {
 	"no object": {"money": "1", "reason": "BODY_UNREADABLE"},
 	"a list": {"money": [{"currencyCode": "EUR", "minorUnits": "1"}], "reason": "BODY_UNREADABLE"},
 	"a number": {"money": {"currencyCode": "EUR", "minorUnits": 1}, "reason": "BODY_UNREADABLE"},
+	"more digits than an int64 has": {"money": {"currencyCode": "EUR", "minorUnits": "10000000000000000000"}, "reason": "BODY_UNREADABLE"},
 	"zero": {"money": {"currencyCode": "EUR", "minorUnits": "0"}, "reason": "BODY_UNREADABLE"},
 	"a fraction": {"money": {"currencyCode": "EUR", "minorUnits": "1.5"}, "reason": "BODY_UNREADABLE"},
 	"an exponent": {"money": {"currencyCode": "EUR", "minorUnits": "1e3"}, "reason": "BODY_UNREADABLE"},
@@ -123,6 +127,16 @@ test_amounts[note] if {
 	reason_of("amount_within_refund_limit", false, {"amount": case.money}) == case.reason
 }
 
+# Today's are the same for both.
+test_a_payment_and_a_refund_have_limits_of_their_own if {
+	limits := {"user_payment": {"EUR": 2}, "refund": {"EUR": 1}, "transfer_leg": {"EUR": 0}}
+	two := {"amount": {"currencyCode": "EUR", "minorUnits": "2"}}
+	payment := reason_of("amount_within_user_limit", false, two) with data.paymesh.grants.limits as limits
+	payment == "ALLOWED"
+	refund := reason_of("amount_within_refund_limit", false, two) with data.paymesh.grants.limits as limits
+	refund == "AMOUNT_OVER_LIMIT"
+}
+
 test_a_payment_needs_an_amount_and_a_refund_does_not if {
 	reason_of("amount_within_user_limit", false, {}) == "BODY_UNREADABLE"
 	reason_of("amount_within_user_limit", false, null) == "BODY_UNREADABLE"
@@ -134,6 +148,7 @@ leg(minor_units) := {"accountId": "a", "amount": {"currencyCode": "EUR", "minorU
 
 leg_cases := {
 	"balanced": {"legs": [leg("5000000"), leg("-5000000")], "reason": "ALLOWED"},
+	"one leg": {"legs": [leg("1")], "reason": "ALLOWED"},
 	"over in credit": {"legs": [leg("5000001"), leg("-1")], "reason": "AMOUNT_OVER_LIMIT"},
 	"over in debit": {"legs": [leg("1"), leg("-5000001")], "reason": "AMOUNT_OVER_LIMIT"},
 	"the smallest int64": {"legs": [leg("1"), leg("-9223372036854775808")], "reason": "AMOUNT_OVER_LIMIT"},

@@ -80,15 +80,15 @@ decision := {
 
 # From the outermost question to the innermost: who calls, is it a gRPC call, is there a grant, do
 # its conditions hold. Any one grant is enough; a refusal names what the first grant lacks.
-_verdict := {"reason": caller_problem, "grant": ""} if {
+_verdict := {"reason": caller_problem} if {
 	not caller
-} else := {"reason": "NOT_A_GRPC_CALL", "grant": ""} if {
+} else := {"reason": "NOT_A_GRPC_CALL"} if {
 	not is_grpc_call
-} else := {"reason": ungranted_reason, "grant": ""} if {
+} else := {"reason": ungranted_reason} if {
 	count(candidates) == 0
 } else := {"reason": "ALLOWED", "grant": grant} if {
 	grant := [grant.id | some grant in candidates; _grant_reason(grant) == "ALLOWED"][0]
-} else := {"reason": _grant_reason(candidates[0]), "grant": ""}
+} else := {"reason": _grant_reason(candidates[0])}
 
 # The first condition that does not hold. When all hold, a token that came along must still be a
 # good one, or a service would go by claims that nobody has verified.

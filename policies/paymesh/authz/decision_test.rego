@@ -93,6 +93,15 @@ test_an_environment_that_is_missing_refuses_everybody if {
 	decision == refused("POLICY_ERROR", "", null)
 }
 
+test_who_nobody_can_be_is_said_only_of_a_whole_environment if {
+	without_trust_domain := authz.caller_problem with input as request(gateway, health, no_headers, {})
+		with data.paymesh.environment as object.remove(environment, ["trust_domain"])
+	without_trust_domain == "POLICY_ERROR"
+	without_namespace := authz.caller_problem with input as request(gateway, health, no_headers, {})
+		with data.paymesh.environment as object.remove(environment, ["namespace"])
+	without_namespace == "UNKNOWN_CALLER"
+}
+
 test_paths_are_compared_byte_for_byte[path] if {
 	some path, reason in {
 		"/grpc.health.v1.Health/Check/": "NOT_A_GRPC_CALL",
@@ -104,6 +113,8 @@ test_paths_are_compared_byte_for_byte[path] if {
 		"/grpc.health.v1.Health/Check?a=b": "NOT_A_GRPC_CALL",
 		"/grpc.health.v1.Health/Check#a": "NOT_A_GRPC_CALL",
 		"/grpc.health.v1.Health/Check;a": "NOT_A_GRPC_CALL",
+		"//Check": "NOT_A_GRPC_CALL",
+		"/grpc.health.v1.Health/": "NOT_A_GRPC_CALL",
 		"/x/../grpc.health.v1.Health/Check": "NOT_A_GRPC_CALL",
 		"/./grpc.health.v1.Health/Check": "NOT_A_GRPC_CALL",
 		"grpc.health.v1.Health/Check": "NOT_A_GRPC_CALL",
@@ -198,6 +209,8 @@ test_the_index_decides_as_the_list_does if {
 	other_caller == refused("RPC_NOT_GRANTED", "gateway", null)
 	only_listed := decide(request(gateway, health, no_headers, {})) with data.paymesh.index as index
 	only_listed == refused("RPC_NOT_GRANTED", "gateway", null)
+	unfinished := decide(request(payments, "/a.B/C", no_headers, {})) with data.paymesh.index as object.remove(index, ["built"])
+	unfinished == refused("RPC_NOT_GRANTED", "payments", null)
 }
 
 test_the_index_closes_as_the_list_does if {

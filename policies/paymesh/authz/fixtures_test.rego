@@ -29,6 +29,16 @@ stranger_key := {
 	"d": "870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE",
 }
 
+# RFC 7520, section 3.2: good, but not for the algorithm that is asked for.
+longer_key := {
+	"kty": "EC",
+	"crv": "P-521",
+	"kid": "issuer-2",
+	"x": "AHKZLLOsCOzz5cY97ewNUajB957y-C-U88c3v13nmGZx6sYl_oJXu9A5RkTKqjqvjyekWF-7ytDyRXYgCF5cj0Kt",
+	"y": "AdymlHvOiLxXkEhayXQnNCvDX4h9htZaCJN34kfmC6pV5OhQHiraVySsUdaQkAgDPrwQrJmbnX9cwlGfP-HqHZR1",
+	"d": "AAhRON2r9cqXX1hg-RoI6R1tX5p2rUAYdmpHZoC1XNM56KtscrX6zbKipQrCW9CGZH3T4ubpnoTKLDYJ_fF3_rJt",
+}
+
 environment := {
 	"trust_domain": "paymesh.internal",
 	"namespace": "paymesh",
@@ -84,6 +94,9 @@ decide(input_document) := decision if {
 		with data.paymesh.environment as environment
 		with time.now_ns as now_s * 1000000000
 }
+
+# n times the letter a.
+letters(n) := concat("", [letter | some _ in numbers.range(1, n); letter := "a"])
 
 # `user` is null when there is none, here and below.
 allowed(grant, caller, user) := {

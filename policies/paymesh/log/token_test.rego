@@ -47,9 +47,10 @@ test_a_token_that_has_ended_or_is_for_others_is_signed_all_the_same[note] if {
 	found.claims == object.union(alice, change)
 }
 
-test_a_token_without_end_or_audience_is_signed_all_the_same[missing] if {
+test_a_token_without_end_or_audience_is_signed_all_the_same[note] if {
 	some missing in [["exp"], ["aud"], ["exp", "aud", "iat"]]
 	some begin in [{}, {"nbf": now_s}]
+	note := [missing, begin]
 	claims := object.union(object.remove(alice, missing), begin)
 	found := facts(bearer_with(claims))
 	found.signature == "valid"

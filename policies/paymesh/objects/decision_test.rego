@@ -176,13 +176,18 @@ test_a_user_that_was_left_out_is_not_no_user if {
 	decide({"action": "accounts.read", "caller": id_of("statements"), "object": {"tenant": "acme"}}) == denied
 }
 
-test_empty_facts_match_nothing if {
+test_empty_facts_match_nothing[note] if {
 	nameless := {"sub": "", "tenant": "", "roles": ["customer", "operator", "auditor"]}
+	some note, user in {
+		"neither": nameless,
+		"no tenant": object.union(nameless, {"sub": "alice"}),
+		"no name": object.union(nameless, {"tenant": "acme"}),
+	}
 	every action in objects.actions {
 		question := {
 			"action": action,
 			"caller": id_of("gateway"),
-			"user": nameless,
+			"user": user,
 			"object": {"tenant": "", "owner": "", "state": "SUCCESS", "kind": "MERCHANT"},
 		}
 		decide(question) == denied

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/open-policy-agent/opa/cmd"
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -18,9 +17,8 @@ func Command() *cobra.Command {
 	return &cobra.Command{
 		Use:   "traps DIRECTORY...",
 		Short: "Find what Rego does not mean although it reads as if it did",
-		Long: `Find what Rego does not mean although it reads as if it did, in every .rego file that is
-no test. A trap that is meant as it stands is exempted by a comment on its line or above
-it:  # trap: ok, <rule>: <why>`,
+		Long: `Find what Rego does not mean although it reads as if it did. A trap that is meant as it
+stands is exempted by a comment on its line or above it:  # trap: ok, <rule>: <why>`,
 		Args:          cobra.MinimumNArgs(1),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -50,7 +48,7 @@ func run(directories []string, stdout, stderr io.Writer) error {
 
 func parse(directory string, modules map[string]*ast.Module) error {
 	return filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || filepath.Ext(path) != ".rego" || strings.HasSuffix(path, "_test.rego") {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".rego" {
 			return err
 		}
 		text, err := os.ReadFile(path)

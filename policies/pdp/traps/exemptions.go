@@ -41,7 +41,7 @@ func exemptionsOf(file string, module *ast.Module) *exemptions {
 		switch {
 		case match == nil:
 			e.complain(comment.Location, "an exemption reads "+exemptionExample)
-		case !slices.ContainsFunc(checks, func(c check) bool { return c.name == match[1] }):
+		case !slices.ContainsFunc(slices.Concat(checks, testChecks), func(c check) bool { return c.name == match[1] }):
 			e.complain(comment.Location, fmt.Sprintf("there is no rule %s: mend its name", match[1]))
 		default:
 			e.found = append(e.found, &exemption{comment.Location, match[1], lineOf(module, comment.Location), false})

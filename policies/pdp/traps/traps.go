@@ -1,17 +1,20 @@
 // Package traps finds what Rego does not mean although it reads as if it did.
 //
 // Each trap compiles, passes `opa check --strict`, and lets somebody in, or keeps
-// everybody out, on the day when a field is missing or a name has a longer namesake.
-// Test files are not looked at.
+// everybody out, on the day when a field is missing or a name has a longer namesake. In
+// a test file only one is looked for: the test that passes when one of its cases does.
 package traps
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
+
+const testSuffix = "_test.rego"
 
 // Problem is one trap at one place.
 type Problem struct {
@@ -46,6 +49,9 @@ var checks = []check{
 	{"nondeterministic", nondeterministic},
 }
 
+// testChecks are those of test files.
+var testChecks = []check{{"loop-in-test", loopInTest}}
+
 // Find looks for every trap in parsed modules, which need their annotations and
 // comments, and answers in the order of files and lines. A trap with a good exemption
 // is no problem; an exemption that exempts nothing, or does not say why, is one.
@@ -54,7 +60,11 @@ func Find(modules map[string]*ast.Module) []Problem {
 	packages := packagesOf(modules)
 	for file, module := range modules {
 		exempt := exemptionsOf(file, module)
-		for _, one := range checks {
+		applicable := checks
+		if strings.HasSuffix(file, testSuffix) {
+			applicable = testChecks
+		}
+		for _, one := range applicable {
 			one.find(packages[module.Package.Path.String()], module, func(at *ast.Location, sentence string, values ...any) {
 				if !exempt.covers(one.name, at.Row) {
 					problems = append(problems, Problem{file, at.Row, at.Col, one.name, fmt.Sprintf(sentence, values...)})

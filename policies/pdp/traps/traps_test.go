@@ -15,14 +15,16 @@ type example struct {
 	want []string
 }
 
-func (e example) run(t *testing.T) {
+func (e example) run(t *testing.T) { e.runAs(t, "p.rego") }
+
+func (e example) runAs(t *testing.T, file string) {
 	t.Helper()
-	module, err := ast.ParseModuleWithOpts("p.rego", "package p\n"+e.rego, ast.ParserOptions{ProcessAnnotation: true})
+	module, err := ast.ParseModuleWithOpts(file, "package p\n"+e.rego, ast.ParserOptions{ProcessAnnotation: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, problem := range Find(map[string]*ast.Module{"p.rego": module}) {
+	for _, problem := range Find(map[string]*ast.Module{file: module}) {
 		got = append(got, fmt.Sprintf("%d: %s", problem.Line-1, problem.Rule))
 	}
 	if strings.Join(got, "\n") != strings.Join(e.want, "\n") {
@@ -173,6 +175,22 @@ func TestADecisionAsksNobody(t *testing.T) {
 		{"the decision's time", `a := time.now_ns()`, nil},
 		{"a hash", `a := crypto.sha256(input.x)`, nil},
 	})
+}
+
+func TestATestIsNotPassedByOneOfItsCases(t *testing.T) {
+	want := one("loop-in-test")
+	for _, one := range []example{
+		{"any will do", `test_a if { some x in [1, 2]; x == 1 }`, want},
+		{"one loop of two is named", `test_a[x] if { some x in [1, 2]; some y in [1, 2]; x == y }`, want},
+		{"every", `test_a if { every x in [1, 2] { x > 0 } }`, nil},
+		{"named", `test_a[x] if { some x in [1, 2]; x > 0 }`, nil},
+		{"named by its key", `test_a[note] if { some note, x in {"a": 1}; x > 0 }`, nil},
+		{"both named", `test_a[note] if { some x in [1, 2]; some y in [1, 2]; note := [x, y]; x < y }`, nil},
+		{"no test", `helper if { some x in [1, 2]; x == 1 }`, nil},
+		{"what rules have is no trap here", `test_a if not input.parsed_body.x`, nil},
+	} {
+		t.Run(one.name, func(t *testing.T) { one.runAs(t, "p_test.rego") })
+	}
 }
 
 func TestAnExemptionNeedsATrapAndAReason(t *testing.T) {
