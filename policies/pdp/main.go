@@ -10,6 +10,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/runtime"
 	"github.com/spf13/cobra"
 
+	"paymesh.internal/pdp/benchdecisions"
 	"paymesh.internal/pdp/compileserver"
 	"paymesh.internal/pdp/decide"
 	"paymesh.internal/pdp/decisionlog"
@@ -31,6 +32,7 @@ func main() {
 	root := &cobra.Command{Use: "paymesh-pdp", Short: "Paymesh policy decision point, built on OPA"}
 	root = cmd.Command(root, "OPA")
 	root.AddCommand(
+		benchdecisions.Command(),
 		compileserver.Command(),
 		decide.Command(),
 		mutate.Command(),

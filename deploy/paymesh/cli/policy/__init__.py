@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from paymesh.cli.policy import can, diff, explain, log, matrix, push, replay, shadow
+from paymesh.cli.policy import bench, can, diff, explain, log, matrix, push, replay, shadow
 
-_MODULES = (matrix, diff, can, push, log, explain, replay, shadow)
+_MODULES = (matrix, diff, can, push, log, explain, replay, shadow, bench)
 
 
 def register(app: typer.Typer) -> None:

@@ -75,8 +75,8 @@ def measure(edits: int, grants: int, count: int | None, said: Callable[[str], No
 async def _measure(
     site: Site, found: Sequence[points.Point], edits: int, said: Callable[[str], None]
 ) -> Measured:
-    principal = f"spiffe://{site.mesh.trust_domain}/ns/{site.mesh.namespace}/sa/{EDITED_CALLER}"
-    askers = [Asker(point.target, question(principal, EDITED_RPC)) for point in found]
+    asked = question(site.principal(EDITED_CALLER), EDITED_RPC)
+    askers = [Asker(point.target, asked) for point in found]
     took: list[list[float]] = []
     async with _asking(askers):
         # The first edit waits for the publisher's process, and is not counted.

@@ -90,6 +90,10 @@ class Site:
         encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         return key.public_bytes(encoding, form).decode("ascii")
 
+    def principal(self, caller: str) -> str:
+        """The SPIFFE ID of a workload."""
+        return f"spiffe://{self.mesh.trust_domain}/ns/{self.mesh.namespace}/sa/{caller}"
+
     def edited(self, *, granted: bool) -> str:
         """The reviewers' file with the measured grant, or without it."""
         text = self.grants.read_text("utf-8").replace(_EDITED_GRANT, "")
