@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -262,6 +263,25 @@ def test_a_token_that_the_policy_cannot_judge_is_said(explainer: Explainer) -> N
     other = explainer.explain(changed(found, token=token))
     assert other.check.same is None
     assert '"another"' in other.check.sentence
+
+
+def test_what_the_log_left_out_may_be_why_the_answers_differ(explainer: Explainer) -> None:
+    """An amount of an odd form is not recorded: what rested on it cannot be told."""
+    allowed = explainer.call("gateway", _CREATE, _money(1250), explainer.token())
+    asked = copy.deepcopy(allowed.record["input"])
+    asked["parsed_body"]["amount"] = None
+    asked["parsed_body"]["description"] = None
+    found = explainer.explain(changed(allowed, input=asked))
+    assert found.check.same is False
+    assert "/parsed_body/amount and /parsed_body/description" in found.check.sentence
+    assert "report" not in found.check.sentence
+
+
+def test_another_answer_of_the_same_policy_is_to_be_reported(explainer: Explainer) -> None:
+    """Nothing is missing from the record, and yet the answers differ."""
+    allowed = explainer.call("gateway", _CREATE, _money(1250), explainer.token())
+    found = explainer.explain(changed(allowed, grant="another"))
+    assert "That must not be: please report it" in found.check.sentence
 
 
 def test_the_trace_is_the_policys_own_lines(explainer: Explainer) -> None:

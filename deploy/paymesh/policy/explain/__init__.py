@@ -129,10 +129,12 @@ def _compare(record: Record, subject: Call | ObjectQuestion, ground: Ground) -> 
     keys = ("allowed", "reason", "grant")
     answer = {key: subject.decision.get(key, "") for key in keys}
     same = answer == {key: record.get(key) or ("" if key != "allowed" else False) for key in keys}
+    # Whether the policy reads what was erased matters when the answers differ.
+    erased = list(subject.partial) or ([] if same else question.erased(record["input"]))
     held = ""
-    if subject.partial:
+    if erased:
         held = (
-            f" The record does not hold {both(list(subject.partial))}, which the policy reads:"
+            f" The record does not hold {printable(both(erased))}:"
             " what rests on that is not certain."
         )
     if ground.is_exact:

@@ -101,6 +101,20 @@ def workloads(environment: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def erased(found: object, pointer: str = "") -> list[str]:
+    """JSON pointers to what the log left out of an input: a null stands in its place. A body
+    that could not be read is a null of its own right, and a token's facts stand beside.
+    """
+    if isinstance(found, dict):
+        members = [(f"{pointer}/{name}", value) for name, value in found.items()]
+    elif isinstance(found, list):
+        members = [(f"{pointer}/{index}", value) for index, value in enumerate(found)]
+    else:
+        known = {"/parsed_body", "/user", "/attributes/request/http/headers/authorization"}
+        return [pointer] if found is None and pointer not in known else []
+    return [each for place, value in members for each in erased(value, place)]
+
+
 def object_at(question: Question, *path: str) -> dict[str, Any]:
     """An object of the input, made when it is not there."""
     found = question["input"]
