@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from paymesh.errors import SetupError
 from paymesh.policy import bundle, publisher
+from paymesh.policy.archive import Archive
+from paymesh.policy.bench.site import Site
+from paymesh.policy.compiler import compile_files
 
 
 def published(settings: publisher.Settings) -> bundle.Bundle:
@@ -118,6 +122,95 @@ async def test_what_is_wrong_is_not_published(
     assert published(settings) == before
     path.write_text(good)
     assert (await publisher.publish_once(settings)).state == "ok"
+
+
+async def test_what_is_published_is_in_the_archive_first(
+    settings: publisher.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reviewers' file as it was written; what cannot be kept is not published."""
+    path = settings.policies / "paymesh/grants/data.yaml"
+    archive = Archive(settings.archive, settings.key.public_key())
+    first = await publisher.publish_once(settings)
+    written = path.read_bytes()
+    edit(path, lambda text: "# of later\n" + text.replace("Customers pay;", "They pay;"))
+    edit(path, lambda text: text.replace("id: user-get-payment", "id: user-reads-payment"))
+    second = await publisher.publish_once(settings)
+    assert archive.revisions() == [first.revision, second.revision]
+    for status, text in ((first, written), (second, path.read_bytes())):
+        kept = archive.find(status.revision or "")
+        assert kept is not None
+        assert kept.grants == text
+    before = published(settings)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Archive, "keep", full)
+    edit(path, lambda text: text.replace("id: user-reads-payment", "id: user-sees-payment"))
+    third = await publisher.publish_once(settings)
+    assert (third.state, third.revision) == ("refused", second.revision)
+    assert "No space left" in third.problem
+    assert published(settings) == before
+
+
+async def test_refused_policies_are_not_in_the_archive(settings: publisher.Settings) -> None:
+    """It holds what was in force, and nothing else."""
+    first = await publisher.publish_once(settings)
+    edit(settings.policies / "paymesh/authz/token.rego", lambda text: text + "\nrule if {")
+    await publisher.publish_once(settings)
+    archive = Archive(settings.archive, settings.key.public_key())
+    assert archive.revisions() == [first.revision]
+
+
+async def test_an_editors_own_files_are_left_out(settings: publisher.Settings) -> None:
+    """While somebody edits a file the policy is published as if nobody did."""
+    first = await publisher.publish_once(settings)
+    grants = settings.policies / "paymesh/grants"
+    for name in (".data.yaml.swp", "data.yaml~", "#data.yaml#", ".hidden.rego"):
+        (grants / name).write_text("rule if {")
+    (grants / ".#data.yaml").symlink_to("nobody@nowhere.1:2")
+    status = await publisher.publish_once(settings)
+    assert (status.state, status.revision) == ("ok", first.revision)
+
+
+async def test_what_nobody_foresaw_is_a_refusal(
+    settings: publisher.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever publishes is the supervisor: no file may end it."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("as never before")
+
+    monkeypatch.setattr(publisher.coverage, "check", fail)
+    status = await publisher.publish_once(settings)
+    assert status.state == "refused"
+    assert "as never before" in status.problem
+
+
+async def test_what_was_saved_meanwhile_is_not_published_half(
+    settings: publisher.Settings,
+) -> None:
+    """What was read while somebody was still saving is dropped, good or bad."""
+    one = publisher.Publisher(settings, functools.partial(compile_files, settings.pdp))
+
+    async def unsettled() -> bool:
+        return False
+
+    assert await one.publish_if(unsettled) is None
+    assert list(settings.directory.iterdir()) == []
+    edit(settings.policies / "paymesh/authz/token.rego", lambda text: text + "\nrule if {")
+    assert await one.publish_if(unsettled) is None
+    assert not settings.status_file.exists()
+
+
+async def test_many_grants_can_be_published(settings: publisher.Settings) -> None:
+    """25,000, from file to bundle; the next edit reads nothing but what it changed."""
+    site = Site(settings.root.parent)
+    site.enlarge(25_000)
+    status = await publisher.publish_once(settings)
+    assert (status.state, status.problem) == ("ok", "")
+    index = json.loads(published(settings).files["paymesh/index/data.json"])["grants"]
+    assert sum(len(found) for callers in index.values() for found in callers.values()) == 25_000
 
 
 async def test_a_first_policy_that_is_wrong_leaves_nothing(settings: publisher.Settings) -> None:

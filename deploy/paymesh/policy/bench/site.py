@@ -60,7 +60,7 @@ class Site:
         (site.checkout / "deploy").mkdir()
         shutil.copy(root / "deploy/mesh.yaml", site.checkout / "deploy/mesh.yaml")
         site.bundles.mkdir()
-        site._generate(grants - len(load_grants(root).grants))
+        site.enlarge(grants)
         for name in ("bundle.key", "issuer.key"):
             pki.ensure_key(directory / name)
         return site
@@ -99,12 +99,17 @@ class Site:
         text = self.grants.read_text("utf-8").replace(_EDITED_GRANT, "")
         return text.replace(_FIRST_LINE, _FIRST_LINE + _EDITED_GRANT, 1) if granted else text
 
-    def _generate(self, count: int) -> None:
-        """Adds grants to the reviewers' file and the RPCs that they name to the descriptors."""
+    def enlarge(self, grants: int) -> None:
+        """Adds grants to the reviewers' file until there are so many, and the RPCs that they
+        name to the descriptors.
+        """
+        count = grants - len(load_grants(self.checkout).grants)
+        if count <= 0:
+            return
         callers = sorted(self.mesh.workloads)
-        rpcs = range(-(-max(count, 0) // len(callers)))
+        rpcs = range(-(-count // len(callers)))
         names = [(f"Generated{n // _METHODS:04d}Service", f"Do{n % _METHODS:02d}") for n in rpcs]
-        pairs = [(caller, *name) for name in names for caller in callers][: max(count, 0)]
+        pairs = [(caller, *name) for name in names for caller in callers][:count]
         lines = "".join(
             f"  - id: {caller}-{service}-{method}\n"
             f"    caller: {caller}\n"
