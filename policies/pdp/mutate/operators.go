@@ -56,13 +56,13 @@ func (b *breaker) branch(rule *ast.Rule) {
 	} else {
 		b.never(rule)
 	}
-	for _, term := range append(slices.Clone(rule.Head.Reference), rule.Head.Args...) {
+	for _, term := range slices.Concat[[]*ast.Term](rule.Head.Reference, rule.Head.Args) {
 		b.terms(term)
 	}
 	if rule.Head.Key != nil && rule.Head.Key.Location != nil {
 		b.terms(rule.Head.Key)
 	}
-	if value := rule.Head.Value; value != nil && value.Location != nil {
+	if value := writtenValue(rule.Head); value != nil {
 		b.terms(value)
 	}
 	if hasBody(rule) {
@@ -91,16 +91,27 @@ func hasBody(rule *ast.Rule) bool {
 }
 
 func headEnd(rule *ast.Rule) int {
+	value := writtenValue(rule.Head)
 	end := rule.Location.Offset
-	for _, term := range append(append(slices.Clone(rule.Head.Reference), rule.Head.Args...), rule.Head.Key, rule.Head.Value) {
+	for _, term := range slices.Concat[[]*ast.Term](rule.Head.Reference, rule.Head.Args, []*ast.Term{rule.Head.Key, value}) {
 		if term != nil && term.Location != nil {
 			end = max(end, spanOf(term.Location).end)
 		}
 	}
-	if len(rule.Head.Args) > 0 && (rule.Head.Value == nil || rule.Head.Value.Location == nil) {
+	if len(rule.Head.Args) > 0 && value == nil {
 		end++ // the closing parenthesis of `f(x) if …`
 	}
 	return end
+}
+
+// writtenValue is the value of a rule, but for the `true` that the parser adds.
+func writtenValue(head *ast.Head) *ast.Term {
+	value := head.Value
+	if value == nil || value.Location == nil ||
+		value.Equal(ast.InternedTerm(true)) && string(value.Location.Text) != "true" {
+		return nil
+	}
+	return value
 }
 
 func withoutComments(text string) string {
