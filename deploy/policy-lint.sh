@@ -12,7 +12,7 @@ unformatted=$("$pdp" fmt --list "${policies[@]}")
 test -z "$unformatted" || { echo "not formatted: $unformatted: run '$pdp fmt --write'"; exit 1; }
 "$pdp" check --strict "${policies[@]}"
 printf -- '– known traps of Rego\n'
-"$pdp" traps "${policies[@]}" || { echo "see policies/README.md, Tests of the tests"; exit 1; }
+"$pdp" traps "${policies[@]}" || { echo "meant as it stands? policies/README.md, Tests of the tests"; exit 1; }
 if regal=$(command -v regal); then
   printf -- '– Regal: %s\n' "$regal"
   "$regal" lint --config-file deploy/regal.yaml "${policies[@]}"
