@@ -2,6 +2,7 @@ package mutate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -43,11 +44,7 @@ and fails if the tests notice less than --gate percent.`,
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 			defer stop()
 			err := o.run(ctx, arguments[0], command.OutOrStdout(), command.ErrOrStderr())
-			if _, isExit := err.(*cmd.ExitError); err != nil && !isExit {
-				fmt.Fprintln(command.ErrOrStderr(), "error:", err)
-				return &cmd.ExitError{Exit: 2}
-			}
-			return err
+			return exitCode(ctx, err, command.ErrOrStderr())
 		},
 	}
 	flags := command.Flags()
@@ -60,6 +57,19 @@ and fails if the tests notice less than --gate percent.`,
 	flags.IntVar(&o.workers, "workers", runtime.NumCPU(), "mutants at a time")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
 	return command
+}
+
+// exitCode: 1 is for tests that notice too little, 2 for what kept them from being asked.
+func exitCode(ctx context.Context, err error, stderr io.Writer) error {
+	var exit *cmd.ExitError
+	switch {
+	case err == nil || errors.As(err, &exit):
+		return err
+	case ctx.Err() != nil:
+		return &cmd.ExitError{Exit: 130}
+	}
+	fmt.Fprintln(stderr, "error:", err)
+	return &cmd.ExitError{Exit: 2}
 }
 
 func (o *options) run(ctx context.Context, directory string, stdout, stderr io.Writer) error {
@@ -91,7 +101,7 @@ func (o *options) load(ctx context.Context, directory string) (*judge, []Mutant,
 		return nil, nil, nil, err
 	}
 	if mutants = o.chosen(mutants); len(mutants) == 0 {
-		return nil, nil, nil, fmt.Errorf("there is no such mutant")
+		return nil, nil, nil, errors.New("there is no such mutant: --file is a path as the report has it, --mutant a number")
 	}
 	listed, err := loadEquivalents(o.equivalent)
 	if err != nil {
@@ -150,6 +160,9 @@ func (o *options) print(report *Report, stdout io.Writer) error {
 	return nil
 }
 
+// few mutants are judged before anybody asks how far they are.
+const few = 100
+
 // progress counts on a terminal's one line, elsewhere with a line for each tenth.
 func progress(stderr io.Writer) Progress {
 	onTerminal := isTerminal(stderr)
@@ -160,7 +173,7 @@ func progress(stderr io.Writer) Progress {
 			fmt.Fprintf(stderr, "\r  %d of %d mutants", done, all)
 		case onTerminal:
 			fmt.Fprintf(stderr, "\r%s\r", strings.Repeat(" ", 40))
-		case done*10/all > tenth:
+		case all >= few && done*10/all > tenth:
 			tenth = done * 10 / all
 			fmt.Fprintf(stderr, "  %d of %d mutants\n", done, all)
 		}
