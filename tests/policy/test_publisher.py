@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from paymesh.errors import SetupError
-from paymesh.policy import bundle, publisher
+from paymesh.policy import bundle, compiler, edits, publisher
 from paymesh.policy.archive import Archive
 from paymesh.policy.bench.site import Site
 from paymesh.policy.compiler import compile_files
@@ -203,6 +203,36 @@ async def test_what_was_saved_meanwhile_is_not_published_half(
     assert not settings.status_file.exists()
 
 
+async def test_what_git_is_about_to_change_is_read_again(
+    settings: publisher.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git began while the policy was compiled: what it has changed is published, once."""
+    path = settings.policies / "paymesh/authz/token.rego"
+    lock = settings.root / ".git/index.lock"
+    lock.parent.mkdir()
+    compile_ = compiler.Compiler.compile
+
+    async def meanwhile(self: compiler.Compiler, files: dict[str, bytes]) -> None:
+        await compile_(self, files)
+        if files and b"# of git" not in files["paymesh/authz/token.rego"]:
+            lock.touch()
+            asyncio.get_running_loop().call_later(0.2, of_git)
+
+    def of_git() -> None:
+        path.write_text(path.read_text() + "\n# of git\n")
+        lock.unlink()
+
+    monkeypatch.setattr(compiler.Compiler, "compile", meanwhile)
+    task = asyncio.create_task(edits.follow(settings))
+    try:
+        await until(settings.status_file.exists)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert published(settings).files["paymesh/authz/token.rego"].endswith(b"# of git\n")
+    assert len(Archive(settings.archive, settings.key.public_key()).revisions()) == 1
+
+
 async def test_many_grants_can_be_published(settings: publisher.Settings) -> None:
     """25,000, from file to bundle; the next edit reads nothing but what it changed."""
     site = Site(settings.root.parent)
@@ -295,7 +325,7 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> float:
 async def test_edits_are_followed(settings: publisher.Settings) -> None:
     """A good edit is published, a bad one refused, the next good one published again."""
     await publisher.publish_once(settings)
-    task = asyncio.create_task(publisher.watch(settings))
+    task = asyncio.create_task(edits.follow(settings))
     path = settings.policies / "paymesh/authz/token.rego"
     good = path.read_text()
 
@@ -322,7 +352,7 @@ async def test_edits_are_followed(settings: publisher.Settings) -> None:
 async def test_the_watch_ends_when_told(settings: publisher.Settings) -> None:
     """A supervisor that goes down is not kept waiting."""
     stop = asyncio.Event()
-    task = asyncio.create_task(publisher.watch(settings, stop))
+    task = asyncio.create_task(edits.follow(settings, stop))
     await asyncio.sleep(0.2)
     stop.set()
     await asyncio.wait_for(task, timeout=10)

@@ -8,7 +8,8 @@ compiler      the decision point's own compiler, kept warm
 watching      edits, by the kernel's word
 checkout      whether git is at work in it
 archive       every published bundle, by the revision that decisions name
-publisher     follows edits of policies/ and publishes what compiles
+publisher     publishes what compiles
+edits         follows edits of policies/ and publishes after each
 shadow        a candidate beside the live policy: published, switched off
 shadow_report what decision points say about it
 server        hands the bundle to policy decision points

@@ -11,18 +11,20 @@ _STEP_SECONDS = 0.01
 
 
 async def git_is_done(root: Path) -> None:
-    """Waits while git changes the checkout: it holds its index's lock from the first file to
-    the last, and half of a branch is nobody's policy. An old lock is one that git left behind.
+    """Waits while git changes the checkout: half of a branch is nobody's policy."""
+    while git_is_at_work(root):  # noqa: ASYNC110 — it is another program's
+        await asyncio.sleep(_STEP_SECONDS)
+
+
+def git_is_at_work(root: Path) -> bool:
+    """Whether git holds its index's lock, as it does from the first file that it changes to
+    the last. An old lock is one that git left behind.
     """
     lock = _index_lock(root)
-    while lock is not None:
-        try:
-            held_seconds = time.time() - lock.stat().st_mtime
-        except OSError:
-            return
-        if held_seconds > _LONGEST_SECONDS:
-            return
-        await asyncio.sleep(_STEP_SECONDS)
+    try:
+        return lock is not None and time.time() - lock.stat().st_mtime < _LONGEST_SECONDS
+    except OSError:
+        return False
 
 
 def _index_lock(root: Path) -> Path | None:

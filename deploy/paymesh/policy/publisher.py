@@ -1,11 +1,11 @@
-"""Follows edits of `policies/` and publishes what compiles.
+"""Publishes `policies/` when it compiles.
 
     settings = Settings(root=…, directory=…, key=…, environment=…, pdp=…, status_file=…, archive=…)
-    status = await publish_once(settings)     # at start: refused means there is nothing to serve
-    await watch(settings)                     # until cancelled
+    status = await publish_once(settings)     # refused at start: there is nothing to serve
 
 What is refused leaves the bundle that was published before in force; the status
-file says why, for `paymesh status` and for whoever just saved the file.
+file says why, for `paymesh status` and for whoever just saved the file. `edits`
+publishes again after every edit.
 """
 
 from __future__ import annotations
@@ -25,17 +25,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from paymesh.errors import PaymeshError, SetupError
 from paymesh.mesh import load_mesh
-from paymesh.policy import bundle, checkout, coverage, watching
+from paymesh.policy import bundle, coverage
 from paymesh.policy.archive import Archive
 from paymesh.policy.bundle import Bundle
-from paymesh.policy.compiler import Compiler, compile_files
+from paymesh.policy.compiler import compile_files
 from paymesh.policy.contents import Cache, Contents, Files, digest, read
 from paymesh.policy.watching import Settled
 from paymesh.runtime.files import write_file
 
 _LONGEST_PROBLEM = 4000
 _PRUNE_EVERY = 20
-_SUFFIXES = (".rego", ".yaml", ".binpb")
 
 State = Literal["ok", "refused"]
 Compiled = Callable[[Mapping[str, bytes]], Awaitable[None]]
@@ -197,49 +196,6 @@ class Publisher:
 async def publish_once(settings: Settings) -> Status:
     """As `Publisher.publish`, with a compiler for this one."""
     return await Publisher(settings, functools.partial(compile_files, settings.pdp)).publish()
-
-
-async def watch(
-    settings: Settings,
-    stop: asyncio.Event | None = None,
-    told: Callable[[Status], None] = lambda _: None,
-) -> None:
-    """Publishes what there is and then after every edit, until `stop` is set or the task is
-    cancelled. An edit that comes while another is being published is published after it.
-
-    Args:
-        settings: what, from where to where.
-        stop: ends it.
-        told: hears how each attempt went.
-    """
-    following = asyncio.create_task(_follow(settings, told))
-    stopping = asyncio.create_task((stop or asyncio.Event()).wait())
-    try:
-        await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if following.done():
-            following.result()
-    finally:
-        for task in (following, stopping):
-            task.cancel()
-        await asyncio.gather(following, stopping, return_exceptions=True)
-
-
-async def _follow(settings: Settings, told: Callable[[Status], None]) -> None:
-    edits = watching.follow(settings.policies, wanted=_is_ours)
-    async with Compiler(settings.pdp) as compiler, contextlib.aclosing(edits):
-        publisher = Publisher(settings, compiler.compile)
-        async for settled in edits:
-            await checkout.git_is_done(settings.root)
-            status = await publisher.publish_if(settled)
-            if status is not None:
-                told(status)
-                # Nobody waits for it now; the next edit will.
-                await compiler.warm()
-                await asyncio.to_thread(publisher.prune)
-
-
-def _is_ours(name: str) -> bool:
-    return name.endswith(_SUFFIXES)
 
 
 def read_status(status_file: Path) -> Status | None:

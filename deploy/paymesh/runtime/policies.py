@@ -8,7 +8,7 @@ from pathlib import Path
 
 from paymesh.errors import StartError
 from paymesh.mesh import repository_root
-from paymesh.policy import publisher
+from paymesh.policy import edits, publisher
 from paymesh.policy.environment import environment
 from paymesh.runtime import pki
 from paymesh.runtime.backoff import Backoff
@@ -42,7 +42,7 @@ class Policies:
         while True:
             started = loop.time()
             try:
-                await publisher.watch(self._settings(), told=diary.note)
+                await edits.follow(self._settings(), told=diary.note)
             except (OSError, RuntimeError) as error:
                 say(f"policies are not followed: {error!r}")
             await asyncio.sleep(backoff.after(loop.time() - started))

@@ -6,13 +6,13 @@ import asyncio
 import sys
 from pathlib import Path
 
-from paymesh.policy import publisher
+from paymesh.policy import edits
 from paymesh.policy.bench.site import Site
 
 
 def main() -> None:
     """Publishes after every edit."""
-    asyncio.run(publisher.watch(Site(Path(sys.argv[1])).settings()))
+    asyncio.run(edits.follow(Site(Path(sys.argv[1])).settings()))
 
 
 if __name__ == "__main__":
