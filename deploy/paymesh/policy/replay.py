@@ -90,6 +90,7 @@ class Report:
         distinct: how many evaluations that took, the others being like one of them.
         skipped: why and how many.
         partial: records that are masked where the other policy looks.
+        partial_examples: ids of the earliest of them.
         environment_missing: judged in the candidate's own environment, since that of their
             revision is not archived.
     """
@@ -100,6 +101,7 @@ class Report:
     unchanged: int
     skipped: Mapping[str, int]
     partial: int
+    partial_examples: tuple[str, ...]
     changes: tuple[Change, ...]
     cut: tuple[Cut, ...]
     environment_missing: int
@@ -240,6 +242,7 @@ def _report(found: Mapping[str, Any]) -> Report:
             **found,
             "changes": tuple(_change(change) for change in found["changes"]),
             "cut": tuple(Cut(**part) for part in found["cut"]),
+            "partial_examples": tuple(found["partial_examples"]),
         }
     )
 

@@ -257,10 +257,10 @@ func (a *analysis) token(v *value) {
 // which it only compares with the clock.
 func (a *analysis) verify(constraints *value) {
 	for _, name := range []string{"alg", "kid"} {
-		a.mark(a.member(a.header, name), Whole)
+		a.mark(a.member(a.header, name), Verify)
 	}
 	for _, name := range []string{"iss", "aud"} {
-		a.mark(a.member(a.claims, name), Whole)
+		a.mark(a.member(a.claims, name), Verify)
 	}
 	for _, name := range []string{"exp", "nbf"} {
 		a.mark(a.member(a.claims, name), Test)

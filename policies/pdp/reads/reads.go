@@ -24,6 +24,9 @@ const (
 	Measure
 	// Truth needs the value to be anything but false.
 	Truth
+	// Verify compares the value while a token is verified, and so says nothing about it
+	// if the token is not by the issuer.
+	Verify
 	// Whole is any other use: two values that differ at all may be decided differently.
 	Whole
 )

@@ -17,15 +17,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// lines show a tree of places: t for Test, m for Measure, ? for Truth, W for Whole.
+// lines show a tree of places: t for Test, m for Measure, ? for Truth, v for Verify, W for Whole.
 func lines(place *reads.Place, name string) []string {
 	if place == nil {
 		return nil
 	}
 	uses := ""
-	for i, use := range []reads.Use{reads.Test, reads.Measure, reads.Truth, reads.Whole} {
+	for i, use := range []reads.Use{reads.Test, reads.Measure, reads.Truth, reads.Verify, reads.Whole} {
 		if place.Use&use != 0 {
-			uses += string("tm?W"[i])
+			uses += string("tm?vW"[i])
 		}
 	}
 	found := []string{strings.TrimSuffix(name+" "+uses, " ")}
@@ -100,7 +100,7 @@ func TestToken(t *testing.T) {
 	for rego, want := range map[string]string{
 		`decision.allowed if io.jwt.decode(token)[1].sub == "x"`:                               `header | claims, claims.sub m`,
 		`decision.allowed if { [h, c, _] := io.jwt.decode(token); h.kid > "x"; c.tenant > 1 }`: `header, header.kid t | claims, claims.tenant t`,
-		`decision.allowed if io.jwt.decode_verify(token, {"cert": "", "time": 1})[0]`:          `header, header.alg W, header.kid W | claims, claims.aud W, claims.exp t, claims.iss W, claims.nbf t`,
+		`decision.allowed if io.jwt.decode_verify(token, {"cert": "", "time": 1})[0]`:          `header, header.alg v, header.kid v | claims, claims.aud v, claims.exp t, claims.iss v, claims.nbf t`,
 		`decision.allowed if io.jwt.verify_es256(token, "")`:                                   `header W | claims W`,
 		`decision.allowed if io.jwt.decode(input.other)[1].sub == "x"`:                         `header | claims, claims.sub m`,
 	} {

@@ -42,6 +42,7 @@ type Report struct {
 	Unchanged          int            `json:"unchanged"`
 	Skipped            map[string]int `json:"skipped"`
 	Partial            int            `json:"partial"`
+	PartialExamples    []string       `json:"partial_examples"`
 	Changes            []*Change      `json:"changes"`
 	Cut                []Cut          `json:"cut"`
 	EnvironmentMissing int            `json:"environment_missing"`
@@ -117,7 +118,7 @@ func (t *tally) report(policies *policies, options Options, took time.Duration) 
 	})
 	return &Report{
 		Records: t.records, Judged: t.judged, Distinct: distinct, Unchanged: t.unchanged,
-		Skipped: t.skipped, Partial: t.partial, Changes: t.sorted(), Cut: append([]Cut{}, t.cut...),
+		Skipped: t.skipped, Partial: t.partial, PartialExamples: ids(t.unjudged), Changes: t.sorted(), Cut: append([]Cut{}, t.cut...),
 		EnvironmentMissing: t.missing, Seconds: took.Seconds(),
 	}
 }

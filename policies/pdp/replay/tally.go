@@ -59,6 +59,7 @@ type tally struct {
 	skipped                                      map[string]int
 	changes                                      map[group]*Change
 	cut                                          []Cut
+	unjudged                                     []example // of which a part is missing
 	examples                                     int
 }
 
@@ -110,12 +111,24 @@ func (c *Change) add(count int, first, last time.Time, examples []example, most 
 	if last.After(c.Last) {
 		c.Last = last
 	}
-	if len(c.examples) >= most && len(examples) == 1 && compareExamples(examples[0], c.examples[most-1]) > 0 {
-		return
+	c.examples = earliest(c.examples, examples, most)
+}
+
+func earliest(of, more []example, most int) []example {
+	if len(of) >= most && (most == 0 || len(more) == 1 && compareExamples(more[0], of[most-1]) > 0) {
+		return of
 	}
-	c.examples = append(c.examples, examples...)
-	slices.SortFunc(c.examples, compareExamples)
-	c.examples = c.examples[:min(len(c.examples), most)]
+	of = append(of, more...)
+	slices.SortFunc(of, compareExamples)
+	return of[:min(len(of), most)]
+}
+
+func ids(of []example) []string {
+	found := make([]string, 0, len(of))
+	for _, example := range of {
+		found = append(found, example.id)
+	}
+	return found
 }
 
 func compareExamples(a, b example) int {
@@ -146,6 +159,7 @@ func (t *tally) merge(other *tally) {
 		t.skipped[why] += count
 	}
 	t.cut = append(t.cut, other.cut...)
+	t.unjudged = earliest(t.unjudged, other.unjudged, t.examples)
 	for g, change := range other.changes {
 		if into := t.changes[g]; into == nil {
 			t.changes[g] = change
@@ -159,10 +173,7 @@ func (t *tally) merge(other *tally) {
 func (t *tally) sorted() []*Change {
 	changes := make([]*Change, 0, len(t.changes))
 	for _, change := range t.changes {
-		change.Examples = make([]string, 0, len(change.examples))
-		for _, example := range change.examples {
-			change.Examples = append(change.Examples, example.id)
-		}
+		change.Examples = ids(change.examples)
 		changes = append(changes, change)
 	}
 	slices.SortFunc(changes, func(a, b *Change) int {

@@ -77,6 +77,7 @@ func (w *worker) judge(ctx context.Context) error {
 	}
 	if after.Partial {
 		t.partial++
+		t.unjudged = earliest(t.unjudged, []example{{at, string(text(r.id))}}, t.examples)
 		return nil
 	}
 	t.compare(r, path, at, before, after)

@@ -113,7 +113,7 @@ func (f *Form) put(text []byte, i int, place *reads.Place) int {
 	if i < 0 || i >= len(text) {
 		return -1
 	}
-	if place.Use&reads.Whole != 0 {
+	if place.Use&(reads.Whole|reads.Verify) != 0 {
 		return f.whole(text, i)
 	}
 	switch text[i] {

@@ -163,10 +163,8 @@ func (p *Policy) withSymbols(ctx context.Context, question *Question, scratch *S
 	if err != nil {
 		return nil, nil, err
 	}
-	results, err := p.query.Eval(e.context(ctx),
-		rego.EvalParsedInput(input), rego.EvalTime(question.Time), rego.EvalMetrics(metrics.NoOp()),
-		rego.EvalRuleIndexing(false), // the index would compare symbols with constants
-	)
+	// The index of rules would compare symbols with constants.
+	results, err := p.eval(e.context(ctx), input, question.Time, rego.EvalRuleIndexing(false))
 	switch {
 	case e.partial:
 		return e.path, &Answer{Partial: true}, nil
@@ -224,9 +222,7 @@ func (p *Policy) Plain(ctx context.Context, question *Question) (*Answer, error)
 	if err != nil {
 		return nil, err
 	}
-	results, err := p.query.Eval(ctx,
-		rego.EvalParsedInput(value), rego.EvalTime(question.Time), rego.EvalMetrics(metrics.NoOp()),
-	)
+	results, err := p.eval(ctx, value, question.Time)
 	if errors.Is(err, candidate.ErrNotRecorded) {
 		return nil, err
 	}
@@ -236,6 +232,19 @@ func (p *Policy) Plain(ctx context.Context, question *Question) (*Answer, error)
 	}
 	answer := p.decode(results[0].Expressions[0].Value.(*ast.Term).Value)
 	return &answer, nil
+}
+
+// eval turns a panic of a builtin into an error, as the decision point does.
+func (p *Policy) eval(
+	ctx context.Context, input ast.Value, at time.Time, options ...rego.EvalOption,
+) (results rego.ResultSet, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("panic: %v", reason)
+		}
+	}()
+	options = append(options, rego.EvalParsedInput(input), rego.EvalTime(at), rego.EvalMetrics(metrics.NoOp()))
+	return p.query.Eval(ctx, options...)
 }
 
 // withToken puts a token made of its facts into the input. In an evaluation with

@@ -15,7 +15,7 @@ func (f *Form) putToken(text []byte, seen *reads.Reads) bool {
 		f.Key = append(f.Key, "null"...)
 		return true
 	}
-	var withheld, header, claims = -1, -1, -1
+	withheld, header, claims, isValid := -1, -1, -1, false
 	f.Key = append(f.Key, '{')
 	end := jsonscan.Members(text, 0, func(name []byte, value int) int {
 		switch string(name) {
@@ -26,6 +26,7 @@ func (f *Form) putToken(text []byte, seen *reads.Reads) bool {
 		case "withheld":
 			withheld = value
 		default: // scheme, signature, key
+			isValid = isValid || string(name) == "signature" && bytes.HasPrefix(text[value:], []byte(`"valid"`))
 			f.name(name)
 			next := f.whole(text, value)
 			f.Key = append(f.Key, ',')
@@ -33,15 +34,15 @@ func (f *Form) putToken(text []byte, seen *reads.Reads) bool {
 		}
 		return 0
 	})
-	ok := end >= 0 && f.putPart("header", text, header, seen.Header, withheld) &&
-		f.putPart("claims", text, claims, seen.Claims, withheld)
+	ok := end >= 0 && f.putPart("header", text, header, seen.Header, withheld, isValid) &&
+		f.putPart("claims", text, claims, seen.Claims, withheld, isValid)
 	f.close('}')
 	return ok
 }
 
 // putPart writes header or claims, and symbols of unknown value for those members that
 // the record withholds.
-func (f *Form) putPart(name string, text []byte, part int, place *reads.Place, withheld int) bool {
+func (f *Form) putPart(name string, text []byte, part int, place *reads.Place, withheld int, isValid bool) bool {
 	f.name([]byte(name))
 	end := 0
 	if part < 0 || text[part] != '{' {
@@ -51,14 +52,14 @@ func (f *Form) putPart(name string, text []byte, part int, place *reads.Place, w
 	}
 	if withheld >= 0 && end >= 0 {
 		f.Key = f.Key[:len(f.Key)-1] // the brace
-		f.putWithheld(text, withheld, place)
+		f.putWithheld(text, withheld, place, isValid)
 		f.close('}')
 	}
 	f.Key = append(f.Key, ',')
 	return end >= 0
 }
 
-func (f *Form) putWithheld(text []byte, i int, place *reads.Place) {
+func (f *Form) putWithheld(text []byte, i int, place *reads.Place, isValid bool) {
 	jsonscan.Elements(text, i, func(value int) int {
 		below := place.Member(jsonscan.Unquoted(text[value:jsonscan.Value(text, value)]))
 		f.Partial = f.Partial || place.Use&reads.Whole != 0
@@ -69,8 +70,13 @@ func (f *Form) putWithheld(text []byte, i int, place *reads.Place) {
 			f.Key = append(f.Key, ',')
 		}
 		f.name(jsonscan.Unquoted(text[value:jsonscan.Value(text, value)]))
+		// What only a verification compares matters only if the issuer signed it.
+		needed := reads.Whole
+		if isValid {
+			needed |= reads.Verify
+		}
+		f.Partial = f.Partial || below.Use&needed != 0
 		f.scalar([]byte("null"), 0, below)
-		f.Partial = f.Partial || below.Use&reads.Whole != 0
 		return 0
 	})
 }

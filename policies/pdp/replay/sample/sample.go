@@ -28,7 +28,7 @@ type Mesh struct {
 // Question is one decision before it is taken.
 type Question struct {
 	ID, Path, Caller, RPC, User, Token, Input string // User, Token and Input are JSON
-	Time                                time.Time
+	Time                                      time.Time
 }
 
 type user struct {
