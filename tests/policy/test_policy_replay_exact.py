@@ -21,7 +21,7 @@ from . import table, traffic
 POLICIES = repository_root() / "policies"
 TABLE = table.load()
 RPCS = coverage.rpcs(POLICIES / "descriptors.binpb")
-RANDOM_CALLS = 1200
+RANDOM_CALLS = 1600
 ALL = 100_000
 
 
