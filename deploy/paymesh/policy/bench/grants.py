@@ -65,7 +65,7 @@ def measure(many: int, said: Callable[[str], None]) -> Measured:
     Raises:
         PaymeshError: something did not start.
     """
-    with tempfile.TemporaryDirectory(prefix="paymesh-bench-") as directory:
+    with tempfile.TemporaryDirectory(prefix="pm-") as directory:
         sites = []
         for name, grants in (("few", 0), ("many", many)):
             said(f"the policy with {name} grants")

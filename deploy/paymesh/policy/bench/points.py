@@ -18,7 +18,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from paymesh.errors import StartError
+from paymesh.errors import ConfigError, StartError
 from paymesh.mesh import Workload, repository_root
 from paymesh.policy.bench.site import Site
 from paymesh.render import pdp as render
@@ -30,6 +30,8 @@ from paymesh.runtime.files import write_file
 _PDP_ENVIRONMENT = {"GOMEMLIMIT": "64MiB", "GOMAXPROCS": "2"}
 _ADDRESS = "127.0.0.1"
 _START_SECONDS = 30.0
+# sockaddr_un.sun_path holds 108 bytes with the final NUL (unix(7)).
+_SUN_PATH_BYTES = 107
 _STOP_SECONDS = 5.0
 _STEP_SECONDS = 0.05
 
@@ -58,6 +60,7 @@ def running(site: Site, count: int | None = None) -> Iterator[list[Point]]:
 
     Raises:
         StartError: one of them did not come up; says what it wrote last.
+        ConfigError: the site's directory has too long a name.
     """
     token = secrets.token_urlsafe()
     port = _free_port()
@@ -107,6 +110,10 @@ def _start_server(site: Site, port: int, token: str) -> subprocess.Popen[bytes]:
 
 def _prepare(site: Site, workload: Workload, port: int, token: str) -> Path:
     directory = site.directory / workload.name
+    if len(os.fsencode(directory / AUTHZ_SOCKET)) > _SUN_PATH_BYTES:
+        raise ConfigError(
+            f"{directory} is too long for a Unix socket: set TMPDIR to a shorter path"
+        )
     directory.mkdir()
     around = render.Surroundings(
         bundle_server=f"http://{_ADDRESS}:{port}",

@@ -62,7 +62,7 @@ def measure(edits: int, grants: int, count: int | None, said: Callable[[str], No
         OldDecisionError: the one thing that must not happen.
         PaymeshError: something did not start, or an edit did not become effective.
     """
-    with tempfile.TemporaryDirectory(prefix="paymesh-bench-") as directory:
+    with tempfile.TemporaryDirectory(prefix="pm-") as directory:
         said("the programs to start")
         site = Site.make(Path(directory), grants)
         status = asyncio.run(publisher.publish_once(site.settings()))
