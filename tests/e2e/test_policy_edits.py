@@ -1,4 +1,4 @@
-"""An edit to a policy file in a running mesh: live within a second, or of no effect."""
+"""An edit to a policy file in a running mesh: live at once, or of no effect and reported."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from e2e.world import World
+from paymesh import checks
+from paymesh.cli import main
 from paymesh.mesh import repository_root
+from paymesh.policy.archive import Archive
+from paymesh.runtime import pki
 
 _GRANTS = "policies/paymesh/grants/data.yaml"
 
@@ -52,12 +58,13 @@ def _published(world: World) -> dict[str, str]:
     return json.loads(world.paths.policy_status.read_text("utf-8"))
 
 
-def test_a_withdrawn_grant_is_refused_within_a_second_and_given_back_likewise(
+def test_a_withdrawn_grant_is_refused_at_once_and_given_back_likewise(
     world: World,
 ) -> None:
-    """Taking a grant away and giving it back both take effect within a second.
+    """Taking a grant away and giving it back both take effect within half a second.
 
-    The best of three counts: a machine that does something else meanwhile proves nothing.
+    That is with the calls that see it; `paymesh policy bench reload` measures it alone. The
+    best of three counts: a machine that does something else meanwhile proves nothing.
     """
     old = "conditions: [user_is_known]\n    why: The service lists only"
     new = old.replace("user_is_known", "user_is_operator")
@@ -67,8 +74,44 @@ def test_a_withdrawn_grant_is_refused_within_a_second_and_given_back_likewise(
         with edited(_GRANTS, old, new):
             withdrawn.append(_until(lambda: _reason(world) == "USER_ROLE_MISSING", 10))
         restored.append(_until(lambda: _reason(world) is None, 10))
-    assert min(withdrawn) < 1.0, withdrawn
-    assert min(restored) < 1.0, restored
+    assert min(withdrawn) < 0.5, withdrawn
+    assert min(restored) < 0.5, restored
+
+
+def _refusals(world: World) -> list[str]:
+    """What the supervisor's log has said of policies that it refused or that were mended."""
+    lines = world.paths.log("supervisor").read_text("utf-8").splitlines()
+    return [line for line in lines if "policy refused" in line or "policy mended" in line]
+
+
+def _problems(world: World) -> list[str]:
+    context = checks.Context(world.paths, world.mesh, world.grants)
+    return [finding.problem or "" for finding in checks.SECTIONS["policy"](context)]
+
+
+def _status() -> str:
+    return CliRunner().invoke(main._app, ["status"]).stdout
+
+
+def test_every_decision_names_a_policy_that_is_kept(world: World) -> None:
+    """The revision in the record of a decision is found in the archive, with its grants."""
+    with edited(_GRANTS, "id: user-list-payments", "id: user-lists-payments"):
+        _until(lambda: _last_decision(world)["grant"] == "user-lists-payments", 5)
+        decided = _last_decision(world)
+    key = pki.ensure_key(world.paths.secrets / "pki" / "bundle.key").public_key()
+    kept = Archive(world.paths.policy_archive, key).find(decided["revision"])
+    assert kept is not None
+    assert b"id: user-lists-payments" in kept.grants
+    assert b'"user-lists-payments"' in kept.bundle.files["paymesh/index/data.json"]
+
+
+def _last_decision(world: World) -> dict[str, Any]:
+    """Of payments' decision point, on a call of just now."""
+    assert _reason(world) is None
+    log = world.paths.workload("payments") / "decisions.jsonl"
+    lists = [line for line in log.read_text("utf-8").splitlines() if "/ListPayments" in line]
+    found: dict[str, Any] = json.loads(lists[-1])
+    return found
 
 
 @pytest.mark.parametrize(
@@ -85,11 +128,25 @@ def test_a_withdrawn_grant_is_refused_within_a_second_and_given_back_likewise(
 def test_a_policy_that_does_not_compile_changes_nothing_and_is_named(
     world: World, name: str, old: str, new: str
 ) -> None:
-    """After a broken edit the old policy decides on, and `paymesh check` has the file's name."""
-    before = _published(world)["revision"]
+    """After a broken edit the old policy decides on; `paymesh check`, `paymesh status` and the
+    supervisor's log, once, have the file's name, and the log also that it was mended.
+    """
+    before, said = _published(world)["revision"], len(_refusals(world))
     with edited(name, old, new):
         _until(lambda: _published(world)["state"] == "refused", 5)
         assert Path(name).name in _published(world)["problem"]
         assert _published(world)["revision"] == before
         assert _reason(world) is None
+        assert f"policy {before} stays in force" in _status()
+        assert Path(name).name in _status()
+        context = checks.Context(world.paths, world.mesh, world.grants)
+        assert any(
+            Path(name).name in (one.problem or "") for one in checks.SECTIONS["policy"](context)
+        )
     _until(lambda: _published(world)["state"] == "ok", 5)
+    _until(lambda: len(_refusals(world)) >= said + 2, 5)
+    refused, mended = _refusals(world)[said:]
+    assert Path(name).name in refused
+    assert before in refused
+    assert f"{before} is in force" in mended
+    assert f"policy {before} is in force" in _status()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import rich.markup
 import rich.status
@@ -17,6 +17,7 @@ from paymesh.mesh import Mesh, load_mesh
 from paymesh.paths import Paths, default_paths
 from paymesh.runtime import lifecycle
 from paymesh.runtime import logs as runtime_logs
+from paymesh.runtime import status as runtime_status
 from paymesh.runtime.status import MeshStatus
 
 _COLOURS = {
@@ -196,6 +197,7 @@ def _as_json(found: MeshStatus | None) -> dict[str, object]:
         "separate_uids": found.separate_uids,
         "ready_after_seconds": found.ready_after_seconds,
         "error": found.error,
+        "policy": runtime_status.read_policy(default_paths()),
         "processes": [process.as_json() for process in found.processes],
     }
 
@@ -221,8 +223,22 @@ def _print(found: MeshStatus) -> None:
     console.print(table)
     if found.error:
         console.print(rich.markup.escape(found.error))
+    _print_policy(runtime_status.read_policy(default_paths()))
     if not found.separate_uids:
         console.print("one uid for all workloads: weaker separation than as root")
+
+
+def _print_policy(policy: dict[str, Any] | None) -> None:
+    if policy is None:
+        return
+    if policy["state"] == "ok":
+        console.print(f"policy {policy['revision']} is in force")
+    else:
+        problem = rich.markup.escape(policy["problem"])
+        console.print(
+            f"[bold yellow]the last edit of the policy was refused:[/bold yellow] {problem}\n"
+            f"policy {policy['revision']} stays in force"
+        )
 
 
 def _duration(seconds: float | None) -> str:

@@ -113,6 +113,20 @@ def read(paths: Paths) -> MeshStatus | None:
         return None  # of another version, or damaged: as good as none
 
 
+def read_policy(paths: Paths) -> dict[str, Any] | None:
+    """What became of the last edit of the policies, as the publisher wrote it: `state`,
+    `revision`, `problem` and `time`. None when it wrote nothing readable.
+
+    Raises:
+        PermissionError: the mesh belongs to another user.
+    """
+    try:
+        found = json.loads(paths.policy_status.read_text("utf-8"))
+        return {name: found[name] for name in ("state", "revision", "problem", "time")}
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
+        return None
+
+
 class Reader:
     """Reads the status again and again, but parses it only when it has changed."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import stat
 import time
@@ -115,3 +116,21 @@ def test_the_home_is_found_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_
     from paymesh.paths import default_paths  # noqa: PLC0415
 
     assert default_paths().control_socket == tmp_path / "control.sock"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"state": "ok"}'])
+def test_what_became_of_the_policy_is_read_with_care(paths: Paths, text: str) -> None:
+    """Before the first attempt, or after somebody damaged the file, nothing is known."""
+    assert status.read_policy(paths) is None
+    paths.home.mkdir()
+    assert status.read_policy(paths) is None
+    paths.policy_status.write_text(text)
+    assert status.read_policy(paths) is None
+
+
+def test_what_became_of_the_policy_is_read_as_it_was_written(paths: Paths) -> None:
+    """State, revision, problem and time; what a later version adds is left out."""
+    written = {"state": "refused", "revision": None, "problem": "no", "time": "now"}
+    paths.home.mkdir()
+    paths.policy_status.write_text(json.dumps({**written, "more": 1}))
+    assert status.read_policy(paths) == written
