@@ -98,6 +98,7 @@ def test_every_decision_names_a_policy_that_is_kept(world: World) -> None:
     with edited(_GRANTS, "id: user-list-payments", "id: user-lists-payments"):
         _until(lambda: _last_decision(world)["grant"] == "user-lists-payments", 5)
         decided = _last_decision(world)
+    _until(lambda: _last_decision(world)["grant"] == "user-list-payments", 5)
     key = pki.ensure_key(world.paths.secrets / "pki" / "bundle.key").public_key()
     kept = Archive(world.paths.policy_archive, key).find(decided["revision"])
     assert kept is not None
