@@ -3,6 +3,8 @@ package compileserver
 import (
 	"bytes"
 	"io"
+	"path"
+	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
@@ -15,17 +17,34 @@ type File struct {
 	Content []byte
 }
 
+// Compiler remembers the rules that it compiled last: most edits change data alone, and
+// then no more is to be seen to than that none of the rules stands where data is now.
+type Compiler struct {
+	rules []File
+	last  *ast.Compiler
+}
+
 // Compile is `check --strict --bundle` of files that are in no directory: modules
 // are parsed with their annotations, compiled together, and none of their rules may
 // stand where the data is.
-func Compile(files []File) error {
-	capabilities := ast.CapabilitiesForThisVersion(ast.CapabilitiesRegoVersion(ast.DefaultRegoVersion))
-	read, err := bundle.NewCustomReader(&loader{files: files}).
-		WithSkipBundleVerification(true).
-		WithProcessAnnotations(true).
-		WithCapabilities(capabilities).
-		WithRegoVersion(ast.DefaultRegoVersion).
-		Read()
+func (c *Compiler) Compile(files []File) error {
+	rules, data := split(files)
+	if c.last == nil || !slices.EqualFunc(rules, c.rules, equal) {
+		return c.compile(files, rules)
+	}
+	read, err := readAll(data)
+	if err != nil {
+		return err
+	}
+	if found := ast.CheckPathConflicts(c.last, finder(read.Data)); len(found) > 0 {
+		return found
+	}
+	return nil
+}
+
+func (c *Compiler) compile(files, rules []File) error {
+	c.last = nil
+	read, err := readAll(files)
 	if err != nil {
 		return err
 	}
@@ -34,11 +53,41 @@ func Compile(files []File) error {
 		WithEnablePrintStatements(true).
 		WithStrict(true).
 		WithUseTypeCheckAnnotations(true).
-		WithPathConflictsCheck(func(path []string) (bool, error) { return stands(read.Data, path), nil })
+		WithPathConflictsCheck(finder(read.Data))
 	if compiler.Compile(read.ParsedModules("")); compiler.Failed() {
 		return compiler.Errors
 	}
+	c.rules, c.last = rules, compiler
 	return nil
+}
+
+var capabilities = ast.CapabilitiesForThisVersion(ast.CapabilitiesRegoVersion(ast.DefaultRegoVersion))
+
+func readAll(files []File) (bundle.Bundle, error) {
+	return bundle.NewCustomReader(&loader{files: files}).
+		WithSkipBundleVerification(true).
+		WithProcessAnnotations(true).
+		WithCapabilities(capabilities).
+		WithRegoVersion(ast.DefaultRegoVersion).
+		Read()
+}
+
+// split tells rules from what could change how they are compiled without being one.
+func split(files []File) (rules, data []File) {
+	for _, file := range files {
+		if path.Base(file.Path) == "data.json" {
+			data = append(data, file)
+		} else {
+			rules = append(rules, file)
+		}
+	}
+	return rules, data
+}
+
+func equal(a, b File) bool { return a.Path == b.Path && bytes.Equal(a.Content, b.Content) }
+
+func finder(data map[string]any) func([]string) (bool, error) {
+	return func(path []string) (bool, error) { return stands(data, path), nil }
 }
 
 // stands reports whether there is data at a path, or a value on the way to it.

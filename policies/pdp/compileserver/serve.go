@@ -59,7 +59,7 @@ compiler's words.`,
 // Serve answers requests until there are no more. An error means that the other side
 // is not what it should be: what would come next cannot be told.
 func Serve(in io.Reader, out io.Writer) error {
-	reader, encoder := bufio.NewReaderSize(in, maxHeaderBytes), json.NewEncoder(out)
+	reader, encoder, compiler := bufio.NewReaderSize(in, maxHeaderBytes), json.NewEncoder(out), &Compiler{}
 	for {
 		files, err := read(reader)
 		if errors.Is(err, io.EOF) {
@@ -69,7 +69,7 @@ func Serve(in io.Reader, out io.Writer) error {
 			return err
 		}
 		given := answer{}
-		if err := compile(files); err != nil {
+		if err := compiler.try(files); err != nil {
 			given.Problem = err.Error()
 		}
 		if err := encoder.Encode(given); err != nil {
@@ -78,14 +78,15 @@ func Serve(in io.Reader, out io.Writer) error {
 	}
 }
 
-// compile turns a fault of the compiler's into a problem of this policy alone.
-func compile(files []File) (err error) {
+// try turns a fault of the compiler's into a problem of this policy alone.
+func (c *Compiler) try(files []File) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
+			c.last = nil
 			err = fmt.Errorf("the compiler failed: %v", cause)
 		}
 	}()
-	return Compile(files)
+	return c.Compile(files)
 }
 
 // read returns io.EOF when the input ends between two requests.

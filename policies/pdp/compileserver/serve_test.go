@@ -129,6 +129,40 @@ func TestRequestsAreApart(t *testing.T) {
 	}
 }
 
+// After an edit of data alone the answer is what it would be without the memory of
+// the rules: whatever was compiled before.
+func TestDataAfterRules(t *testing.T) {
+	rules := File{"a.rego", []byte("package paymesh\n\ngrants := 1\n\nx.y := 2\n")}
+	data := func(text string) File { return File{"paymesh/data.json", []byte(text)} }
+	requests := []struct {
+		files []File
+		wants string
+	}{
+		{[]File{rules}, ""},
+		{[]File{rules, data(`{"other": 1}`)}, ""},
+		{[]File{rules, data(`{"grants": 1}`)}, "conflicting rule"},
+		{[]File{rules, data(`{"x": 1}`)}, "conflicting rule"},
+		{[]File{rules, data(`{"x": {"z": 1}}`)}, ""},
+		{[]File{rules, data("{")}, "bundle load failed"},
+		{[]File{rules, {"paymesh/other/data.json", []byte("1")}, data(`{"other": 2}`)}, "failed"},
+		{[]File{rules}, ""},
+		{[]File{rules, {"b.rego", []byte("package b\n\ny := z\n")}, data(`{}`)}, "rego_unsafe_var_error"},
+		{[]File{rules, data(`{"grants": 1}`)}, "conflicting rule"},
+		{[]File{{"moved.rego", rules.Content}}, ""},
+		{nil, ""},
+	}
+	var all []string
+	for _, one := range requests {
+		all = append(all, request(one.files...))
+	}
+	for i, got := range problems(t, all...) {
+		alone := problems(t, all[i])[0]
+		if got != alone || (got == "") != (requests[i].wants == "") || !strings.Contains(got, requests[i].wants) {
+			t.Errorf("%d: after the others %q, alone %q, want %q", i, got, alone, requests[i].wants)
+		}
+	}
+}
+
 // What is no request ends the process: it cannot be told where the next one begins.
 func TestIllegalRequests(t *testing.T) {
 	for _, text := range []string{

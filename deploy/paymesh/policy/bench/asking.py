@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-_STEP_SECONDS = 0.004
+_STEP_SECONDS = 0.008
 _TIMEOUT_SECONDS = 5.0
 _METHOD = "/envoy.service.auth.v3.Authorization/Check"
 _FIELDS: dict[str, list[tuple[str, int, str | None]]] = {
