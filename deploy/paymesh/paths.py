@@ -94,6 +94,14 @@ class Paths:
         """The runtime directory of a workload or platform process."""
         return self.run / name
 
+    def pdp_token(self, workload: str) -> Path:
+        """Bearer token of one decision point's API; the workload has a copy."""
+        return self.secrets / f"pdp-token-{workload}"
+
+    def password(self, role: str) -> Path:
+        """Password of a role of the database; a service's is named like its database."""
+        return self.secrets / f"postgres-{role}"
+
     def log(self, process: str) -> Path:
         """The log of one process."""
         return self.logs / f"{process}.log"

@@ -8,10 +8,12 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from meshkit import dsn
 from paymesh.checks.model import Context, Finding, Section
+from paymesh.runtime.files import read_regular
+from paymesh.runtime.workspace import dsn
 
 _TIMEOUT_SECONDS = 5
+_LONGEST_DSN_BYTES = 4096
 _DSN = "remove its file `dsn`, then `paymesh up`"
 _section = Section("database")
 
@@ -35,17 +37,41 @@ def check(context: Context) -> Iterator[Finding]:
     owned = [workload for workload in context.mesh.services() if workload.database]
     databases = [workload.database or "" for workload in owned]
     for workload in owned:
-        conninfo = (context.paths.workload(workload.name) / "dsn").read_text("utf-8").strip()
+        database = workload.database or ""
         try:
-            # Before anything else: what others say of a malformed one quotes it.
-            dsn.settings(conninfo)
-        except dsn.DsnError as error:
-            yield _section.problem(f"{workload.name} can reach its database", str(error), _DSN)
+            conninfo = _given(context, database)
+        except OSError as error:
+            yield _section.problem(
+                f"{workload.name} can reach its database",
+                f"no password to try: {error}",
+                "run `paymesh up`",
+            )
             continue
+        yield _has_its_own(context, workload.name, conninfo)
         yield _connects(workload.name, conninfo)
         yield _no_more_than_needed(workload.name, conninfo)
         others = [name for name in databases if name != workload.database]
         yield _no_other_database(workload.name, conninfo, others)
+
+
+def _given(context: Context, database: str) -> str:
+    """The connection string that the service was given, from the supervisor's own secrets: what
+    stands in the service's file by now would be obeyed.
+    """
+    password = context.paths.password(database).read_text("ascii").strip()
+    return dsn(context.paths, database, database, password)
+
+
+def _has_its_own(context: Context, name: str, conninfo: str) -> Finding:
+    path = context.paths.workload(name) / "dsn"
+    try:
+        found = read_regular(path, _LONGEST_DSN_BYTES)
+    except OSError as error:
+        problem: str | None = str(error)
+    else:
+        is_same = found.strip() == conninfo.encode()
+        problem = None if is_same else f"{path} says something else than it was given"
+    return _section.expect(f"{name} has its connection string", problem, _DSN)
 
 
 def _connect(conninfo: str, database: str | None = None) -> psycopg.Connection[Any]:

@@ -47,13 +47,23 @@ def _published(context: Context) -> tuple[str | None, Finding]:
 def _decision_point(
     context: Context, workload: Workload, published: str | None
 ) -> Iterator[Finding]:
-    token = (context.paths.workload(workload.name) / "pdp-token").read_text("utf-8").strip()
+    name = f"{workload.name}'s decision point answers"
     log = f"see `paymesh logs {workload.name}-pdp`"
+    try:
+        # The supervisor's own: the workload's copy may be a link to what is not the workload's.
+        token = context.paths.pdp_token(workload.name).read_text("ascii").strip()
+    except OSError as error:
+        yield _section.problem(name, f"no token to ask with: {error}", "run `paymesh up`")
+        return
     try:
         status, answer = _ask(context, workload, "GET", condition.TARGET, token)
         stranger, _ = _ask(context, workload, "POST", _QUESTION, None)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        yield _section.problem(f"{workload.name}'s decision point answers", str(error), log)
+    except OSError as error:
+        yield _section.problem(name, str(error), log)
+        return
+    except (http.client.HTTPException, ValueError):
+        # Its words may have what was sent in them.
+        yield _section.problem(name, "it answers with something else than HTTP and JSON", log)
         return
     found = condition.read(answer)
     if status != http.HTTPStatus.OK:

@@ -2,12 +2,14 @@
 
 Root writes into directories that belong to workloads. A workload may have put
 a symbolic link there, so nothing here follows one in the last component: files
-are written under a new random name and renamed over whatever stands there.
+are written under a new random name and renamed over whatever stands there,
+and read only if they are what they should be.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -72,6 +74,49 @@ def write_file(path: Path, data: bytes | str, mode: int, owner: Account | None =
         raise
 
 
+class IrregularFileError(OSError):
+    """A link, a pipe, a device or a directory stands where a file should."""
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor for reading a file that somebody else may have put there.
+
+    No link is followed, and nothing waits for the other end of a pipe.
+
+    Raises:
+        IrregularFileError: it is no file, or a link to one.
+        OSError: there is none, or it may not be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link, a socket
+            raise _irregular(path) from None
+        raise
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise _irregular(path)
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """The content of such a file.
+
+    Raises:
+        IrregularFileError: it is no file, a link to one, or longer than `max_bytes`.
+        OSError: there is none, or it may not be read.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise IrregularFileError(errno.EFBIG, "is far too large", str(path))
+    return content
+
+
+def _irregular(path: Path) -> IrregularFileError:
+    return IrregularFileError(errno.EINVAL, "is no regular file", str(path))
+
+
 def ensure_secret(path: Path) -> str:
     """The random text in `path`, made at the first call: URL-safe, 256 bits, mode 0600."""
     with contextlib.suppress(FileNotFoundError):
@@ -85,14 +130,13 @@ def ensure_secret(path: Path) -> str:
 
 def _is_right(path: Path, content: bytes, mode: int, uid: int, gid: int) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_regular(path)
     except OSError:
         return False
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(file.fileno())
         return (
-            stat.S_ISREG(found.st_mode)
-            and stat.S_IMODE(found.st_mode) == mode
+            stat.S_IMODE(found.st_mode) == mode
             and (found.st_uid, found.st_gid) == (uid, gid)
             and found.st_nlink == 1
             and found.st_size == len(content)

@@ -153,9 +153,7 @@ class Postgres:
         """
         names = database_names(self._workspace.mesh)
         passwords = {
-            role: self._workspace.secret(f"postgres-{role}")
-            for name in names
-            for role in roles_of(name)
+            role: self._workspace.password(role) for name in names for role in roles_of(name)
         }
         await self._psql(roles_sql(names, passwords))
 
@@ -205,7 +203,7 @@ class Postgres:
 
     async def _migrate(self, name: str, database: str, directory: Path) -> None:
         owner = owner_of(database)
-        password = self._workspace.secret(f"postgres-{owner}")
+        password = self._workspace.password(owner)
         try:
             await run_tool(
                 # A process of its own: gRPC comes with meshkit, and has no place in one that forks.

@@ -43,9 +43,7 @@ class Spire:
         """Writes both configurations; the server's holds a password and is 0400."""
         workspace = self._workspace
         mesh, paths, accounts = workspace.mesh, workspace.paths, workspace.accounts
-        connection = dsn(
-            paths, SPIRE_DATABASE, SPIRE_DATABASE, workspace.secret(f"postgres-{SPIRE_DATABASE}")
-        )
+        connection = dsn(paths, SPIRE_DATABASE, SPIRE_DATABASE, workspace.password(SPIRE_DATABASE))
         server = rendered.server_conf(
             mesh,
             data_dir=paths.data / "spire-server",

@@ -78,7 +78,11 @@ class Workspace:
 
     def pdp_token(self, workload: str) -> str:
         """Bearer token of one PDP's data API."""
-        return self.secret(f"pdp-token-{workload}")
+        return self.secret(self.paths.pdp_token(workload).name)
+
+    def password(self, role: str) -> str:
+        """Password of a role of the database."""
+        return self.secret(self.paths.password(role).name)
 
     def _directories(self) -> None:
         paths, root = self.paths, self.accounts.separate
@@ -195,7 +199,7 @@ class Workspace:
         return "".join(f"{d} {name}\n" for d, name in zip(digests, names, strict=True))
 
     def _dsn(self, database: str) -> str:
-        return dsn(self.paths, database, database, self.secret(f"postgres-{database}"))
+        return dsn(self.paths, database, database, self.password(database))
 
     def _envoy_yaml(self, name: str) -> bytes:
         """The committed file as it is, but for other ports and a traces' collector."""
