@@ -67,7 +67,7 @@ def test_a_base_without_the_file_has_no_lines(tmp_path: Path) -> None:
     ("role", "roles", "covered"),
     [
         ("customer", ["customer"], True),
-        ("customer", ["customer", "operator"], True),
+        ("customer", ["customer", "operator"], False),
         ("customer", ["operator"], False),
         ("customer", [], False),
         ("none", [], True),
@@ -85,6 +85,14 @@ def test_a_line_is_about_its_end_users(
     """A role, nobody, or anybody whose token is good: bad tokens only by their own name."""
     found = _between(tmp_path, [], [LINE | {"as": role}])
     assert found.covers(ALLOW, "gateway", "/a.B/C", roles) is covered
+
+
+def test_of_several_roles_each_is_named(tmp_path: Path) -> None:
+    """Who may do more than a customer is not let in by a line about customers alone."""
+    lines: list[object] = [LINE | {"as": role} for role in ("customer", "operator")]
+    found = _between(tmp_path, [], lines)
+    assert found.covers(ALLOW, "gateway", "/a.B/C", ["operator", "customer"])
+    assert not found.covers(ALLOW, "gateway", "/a.B/C", ["operator", "auditor"])
 
 
 def test_a_line_is_about_one_caller_rpc_and_direction(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Approvals:
     lines: tuple[Approval, ...]
 
     def covers(self, kind: str, caller: str, rpc: str, roles: Collection[str]) -> bool:
-        """Whether a line names this change.
+        """Whether lines name this change: of a user with several roles each role, or any.
 
         Args:
             kind: `allow` for what was refused before, `deny` for what was allowed.
@@ -52,10 +52,13 @@ class Approvals:
             rpc: `/package.Service/Method`, or an action of the object decision.
             roles: the end user's; none at all where there is no user.
         """
-        return any(
-            (line.change, line.caller, line.rpc) == (kind, caller, rpc) and _is_of(line, roles)
+        named = {
+            line.role
             for line in self.lines
-        )
+            if (line.change, line.caller, line.rpc) == (kind, caller, rpc)
+        }
+        wanted = set(roles) or {subjects.NONE}
+        return wanted <= named or (ANY in named and not _FALSE_USERS & wanted)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +106,6 @@ def between(base: Path, head: Path, known: Names) -> Approvals:
     for line in new:
         _check(line, known)
     return Approvals(tuple(new))
-
-
-def _is_of(line: Approval, roles: Collection[str]) -> bool:
-    if line.role == ANY:
-        return not _FALSE_USERS & set(roles)
-    return line.role in roles or (line.role == subjects.NONE and not roles)
 
 
 def _entries(root: Path) -> list[Any]:
