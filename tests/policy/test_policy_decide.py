@@ -113,3 +113,24 @@ def test_a_policy_that_does_not_compile_is_named(pdp: Path, tmp_path: Path) -> N
     (tmp_path / "a.rego").write_text("package a\n\nb := no_such_rule\n")
     with pytest.raises(SetupError, match="no_such_rule"):
         list(engine.decide(pdp, tmp_path, [{"id": "a", "input": {}}]))
+
+
+def test_what_is_read_and_not_recorded_is_named(
+    pdp: Path, mesh: Mesh, mesh_environment: dict[str, Any], bundle: Path
+) -> None:
+    """An erased field counts where the policy looks, and nowhere else."""
+    payment = "/paymesh.payments.v1.PaymentsService/CreatePayment"
+    case = table.Case("gateway", payment, "payment", "customer", "ALLOWED")
+    asked = question(mesh, mesh_environment, case)
+    asked["input"]["parsed_body"]["description"] = None
+    asked["input"]["attributes"]["request"]["http"]["host"] = None
+    erased = copy.deepcopy(asked)
+    erased["input"]["parsed_body"]["amount"]["minorUnits"] = None
+    erased["token"]["withheld"] = ["email", "tenant"]
+    of_object = {"id": "o", "input": {"action": "accounts.read", "user": None}}
+    whole, partial, thing = engine.decide(
+        pdp, bundle, [asked, erased, of_object], [engine.AUTHZ, engine.OBJECTS]
+    )
+    assert whole.values[engine.AUTHZ]["reason"] == "ALLOWED"
+    assert (whole.partial, thing.partial) == ((), ())
+    assert partial.partial == ("/parsed_body/amount/minorUnits", "/token/tenant")

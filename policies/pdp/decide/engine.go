@@ -17,6 +17,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown/lineage"
 
 	"paymesh.internal/pdp/candidate"
+	"paymesh.internal/pdp/reads"
 	"paymesh.internal/pdp/recorded"
 )
 
@@ -49,6 +50,7 @@ type Engine struct {
 	tokens  *tokens
 	values  cache.InterQueryValueCache
 	queries map[string]rego.PreparedEvalQuery
+	reads   []*reads.Reads
 	order   []string
 	trace   bool
 }
@@ -83,18 +85,26 @@ func NewEngine(ctx context.Context, options Options) (*Engine, error) {
 			return nil, fmt.Errorf("--query %s: %w", query, err)
 		}
 		engine.queries[query] = prepared
+		if seen := readsOf(policy, query); seen != nil {
+			engine.reads = append(engine.reads, seen)
+		}
 	}
 	return engine, nil
 }
 
 // Answer never fails: what goes wrong is part of the answer.
-func (e *Engine) Answer(ctx context.Context, line []byte) *Answer {
+func (e *Engine) Answer(ctx context.Context, line []byte) (answer *Answer) {
 	var question Question
+	defer func() { // of a builtin, as a decision point does
+		if reason := recover(); reason != nil {
+			answer = &Answer{ID: question.ID, Error: fmt.Sprintf("panic: %v", reason)}
+		}
+	}()
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	if err := decoder.Decode(&question); err != nil {
 		return &Answer{Error: fmt.Sprintf("the question is not readable: %v", err)}
 	}
-	answer := &Answer{ID: question.ID, Values: map[string]any{}}
+	answer = &Answer{ID: question.ID, Values: map[string]any{}}
 	if err := e.answer(ctx, &question, answer); err != nil {
 		answer.Error = err.Error()
 	}
@@ -102,7 +112,7 @@ func (e *Engine) Answer(ctx context.Context, line []byte) *Answer {
 }
 
 func (e *Engine) answer(ctx context.Context, question *Question, answer *Answer) error {
-	input, err := e.input(question)
+	input, err := e.input(question, answer)
 	if err != nil {
 		return err
 	}
@@ -131,7 +141,7 @@ func (e *Engine) answer(ctx context.Context, question *Question, answer *Answer)
 	return nil
 }
 
-func (e *Engine) input(question *Question) (ast.Value, error) {
+func (e *Engine) input(question *Question, answer *Answer) (ast.Value, error) {
 	decoder := json.NewDecoder(bytes.NewReader(question.Input))
 	decoder.UseNumber()
 	var input any
@@ -140,6 +150,7 @@ func (e *Engine) input(question *Question) (ast.Value, error) {
 			return nil, fmt.Errorf("the input is not readable: %w", err)
 		}
 	}
+	answer.Partial = e.partial(input, question.Token)
 	if len(question.Token) > 0 && !bytes.Equal(question.Token, []byte("null")) {
 		object, ok := input.(map[string]any)
 		if !ok {

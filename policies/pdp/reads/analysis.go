@@ -65,6 +65,9 @@ func newAnalysis(compiler *ast.Compiler) *analysis {
 
 func (a *analysis) entry(entry ast.Ref, results []string) {
 	answer := a.data(entry, scope{bound: map[ast.Var]bool{}})
+	if results == nil {
+		a.use(answer, Whole)
+	}
 	for _, path := range results {
 		member := answer
 		for name := range strings.SplitSeq(path, "/") {

@@ -10,6 +10,8 @@
 package reads
 
 import (
+	"strings"
+
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
@@ -46,6 +48,20 @@ func (p *Place) Member(name []byte) *Place {
 	return p.Each
 }
 
+// Knows says whether the policy looks at the place of a JSON pointer (RFC 6901) from
+// here, or at something above it as a whole.
+func (p *Place) Knows(pointer string) bool {
+	for segment := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		if p == nil || p.Use&Whole != 0 {
+			return p != nil
+		}
+		p = p.Member([]byte(unescape.Replace(segment)))
+	}
+	return p != nil
+}
+
+var unescape = strings.NewReplacer("~1", "/", "~0", "~")
+
 // Reads is what a policy looks at.
 type Reads struct {
 	Input *Place
@@ -70,7 +86,7 @@ const maxRounds = 1000
 
 // Of finds what the rules at entry, a reference below data, look at. Of their value,
 // results names the members that matter, as paths with slashes: to put something into
-// another member is no use.
+// another member is no use. No results: all of the value matters.
 func Of(compiler *ast.Compiler, entry ast.Ref, results []string) *Reads {
 	a := newAnalysis(compiler)
 	rounds := 0

@@ -39,6 +39,9 @@ var policyError = symbolic.Answer{Reason: decision.ReasonPolicyError}
 // readAuthz reads an answer as the decision point does for Envoy. What it could not
 // use is a policy error, as in the record.
 func readAuthz(value ast.Value) symbolic.Answer {
+	if value == nil {
+		return policyError
+	}
 	parsed, err := decision.Parse(value)
 	if err != nil {
 		return policyError

@@ -79,7 +79,10 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	tallies := make([]*tally, runtime.GOMAXPROCS(0))
 	var workers sync.WaitGroup
 	for i := range tallies {
-		w := &worker{policies: policies, options: &options, tally: newTally(options.Examples), scratch: symbolic.NewScratch()}
+		w := &worker{
+			policies: policies, options: &options, tally: newTally(options.Examples),
+			scratch: symbolic.NewScratch(), environments: map[place]*environment{},
+		}
 		tallies[i] = w.tally
 		workers.Go(func() {
 			for part := range queue {

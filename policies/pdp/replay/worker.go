@@ -20,10 +20,15 @@ type worker struct {
 	tally    *tally
 	scratch  *symbolic.Scratch
 	record   record
-	// The environment at hand, and the revision and key that it is for.
-	current       *environment
-	revision, key string
+	// The environment of the record, and those of others.
+	current      *environment
+	environments map[place]*environment
 }
+
+// place is a revision, and the key that verified the token; empty if none did.
+type place struct{ revision, key string }
+
+const maxPlaces = 4096
 
 func (w *worker) block(ctx context.Context, part *block) error {
 	for begin := 0; begin < len(part.text); {
@@ -126,17 +131,21 @@ func (w *worker) answer(ctx context.Context, path string, at time.Time) (*symbol
 
 // environment makes the record's environment the current one.
 func (w *worker) environment(ctx context.Context) error {
-	r := &w.record
-	key := keyOf(r.token)
-	if revision := text(r.revision); w.current == nil || string(revision) != w.revision || string(key) != w.key {
-		found, err := w.policies.of(ctx, string(revision))
-		if err == nil && len(key) > 0 {
-			found, err = w.policies.withKey(ctx, found, string(key))
-		}
-		if err != nil {
-			return err
-		}
-		w.current, w.revision, w.key = found, string(revision), string(key)
+	revision, key := text(w.record.revision), keyOf(w.record.token)
+	if known := w.environments[place{string(revision), string(key)}]; known != nil {
+		w.current = known
+		return nil
 	}
+	found, err := w.policies.of(ctx, string(revision))
+	if err == nil && len(key) > 0 {
+		found, err = w.policies.withKey(ctx, found, string(key))
+	}
+	if err != nil {
+		return err
+	}
+	if len(w.environments) >= maxPlaces {
+		clear(w.environments)
+	}
+	w.current, w.environments[place{string(revision), string(key)}] = found, found
 	return nil
 }

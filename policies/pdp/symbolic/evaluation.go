@@ -81,17 +81,17 @@ func (e *evaluation) call(
 	name string, bctx topdown.BuiltinContext, original topdown.BuiltinFunc, operands []*ast.Term, arity int, iter func(*ast.Term) error,
 ) error {
 	given := operands[:min(arity, len(operands))]
-	t := &test{name: name, call: original}
+	var of []operand
 	symbols, nested := 0, false
 	for _, term := range given {
 		_, number, ok := unmark(e.nonce, term.Value)
 		if ok {
 			symbols++
-			t.operands = append(t.operands, operand{register: number})
+			of = append(of, operand{register: number})
 			continue
 		}
 		nested = nested || e.holdsSymbol(term)
-		t.operands = append(t.operands, operand{constant: term})
+		of = append(of, operand{constant: term})
 	}
 	switch {
 	case nested && !looksOnlyAtTheOutside(name, given):
@@ -100,7 +100,7 @@ func (e *evaluation) call(
 		return original(bctx, operands, iter)
 	case asksForTheKind(name) && !e.isErased(given[0]):
 		// The same for all questions of a form.
-		value, err := e.registers.value(t.operands[0].register)
+		value, err := e.registers.value(of[0].register)
 		if err != nil {
 			return e.fail(err)
 		}
@@ -108,7 +108,7 @@ func (e *evaluation) call(
 	case name == ast.ObjectGet.Name && !e.isErased(given[0]): // the default is a symbol
 		return original(bctx, operands, iter)
 	}
-	_, term, err := e.ask(t)
+	_, term, err := e.ask(newTest(name, original, of...))
 	if err != nil || term == nil {
 		return err
 	}

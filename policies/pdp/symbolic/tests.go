@@ -1,9 +1,11 @@
 package symbolic
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"unicode/utf8"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/metrics"
@@ -16,6 +18,24 @@ type test struct {
 	name     string
 	call     topdown.BuiltinFunc
 	operands []operand
+	// single is the only register among the operands; -1 if there are more, and for the
+	// time, which does not come again.
+	single int
+}
+
+func newTest(name string, call topdown.BuiltinFunc, operands ...operand) *test {
+	t := &test{name: name, call: call, operands: operands, single: -1}
+	registers := 0
+	for _, o := range operands {
+		if o.constant == nil {
+			registers++
+			t.single = o.register
+		}
+	}
+	if registers != 1 || t.single == 0 {
+		t.single = -1
+	}
+	return t
 }
 
 // operand is a constant, or the value that a register has in the question at hand.
@@ -50,10 +70,11 @@ type registers struct {
 	values []*ast.Term // nil if not decoded yet
 	bctx   topdown.BuiltinContext
 	terms  []*ast.Term
+	known  map[known]result
 }
 
 func newRegisters() *registers {
-	return &registers{bctx: topdown.BuiltinContext{
+	return &registers{known: map[known]result{}, bctx: topdown.BuiltinContext{
 		Context: context.Background(),
 		Metrics: metrics.NoOp(),
 		Cache:   builtins.Cache{},
@@ -80,8 +101,8 @@ func (r *registers) value(register int) (*ast.Term, error) {
 		case numberSymbol:
 			r.values[register] = ast.NewTerm(ast.Number(r.raws[register]))
 		default:
-			var text string
-			if err := json.Unmarshal(r.raws[register], &text); err != nil {
+			text, err := unquoted(r.raws[register])
+			if err != nil {
 				return nil, errStrange
 			}
 			r.values[register] = ast.StringTerm(text)
@@ -90,8 +111,52 @@ func (r *registers) value(register int) (*ast.Term, error) {
 	return r.values[register], nil
 }
 
-// run calls the test's builtin with this question's values.
+// unquoted is a JSON string's text; nearly all are that text in quotes.
+func unquoted(raw []byte) (text string, err error) {
+	if inner := raw[1 : len(raw)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+		return string(inner), nil
+	}
+	err = json.Unmarshal(raw, &text)
+	return text, err
+}
+
+// known is a test of one recorded value, and what came of it.
+type known struct {
+	test *test
+	raw  string
+}
+
+type result struct {
+	outcome outcome
+	term    *ast.Term
+}
+
+const (
+	maxKnown      = 1 << 14
+	maxKnownBytes = 64
+)
+
+// run calls the test's builtin with this question's values, unless it was called with
+// the same before.
 func (r *registers) run(t *test) (outcome, *ast.Term, error) {
+	if t.single < 0 || r.kinds[t.single] == derivedSymbol || len(r.raws[t.single]) > maxKnownBytes {
+		return r.call(t)
+	}
+	raw := r.raws[t.single]
+	if before, ok := r.known[known{t, string(raw)}]; ok {
+		return before.outcome, before.term, nil
+	}
+	outcome, term, err := r.call(t)
+	if err == nil {
+		if len(r.known) >= maxKnown {
+			clear(r.known)
+		}
+		r.known[known{t, string(raw)}] = result{outcome, term}
+	}
+	return outcome, term, err
+}
+
+func (r *registers) call(t *test) (outcome, *ast.Term, error) {
 	r.terms = r.terms[:0]
 	for _, o := range t.operands {
 		term := o.constant

@@ -2,6 +2,7 @@ package symbolic
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"maps"
 	"strconv"
@@ -43,7 +44,7 @@ func (e *evaluation) verify(
 		return original(bctx, operands, iter)
 	}
 	// The builtin looks at the time that it is given before it looks at the token.
-	if good, _, err := e.ask(&test{"time", goodTime, []operand{e.operand(now)}}); err != nil {
+	if good, _, err := e.ask(newTest("time", goodTime, e.operand(now))); err != nil {
 		return err
 	} else if good != isTrue {
 		return errBadTime
@@ -96,7 +97,7 @@ func (e *evaluation) withTimes(token timeless, now *ast.Term, verdict *ast.Array
 		if limit.at == nil {
 			continue
 		}
-		t := &test{limit.name, limit.call, []operand{e.operand(now), e.operand(limit.at)}}
+		t := newTest(limit.name, limit.call, e.operand(now), e.operand(limit.at))
 		if within, _, err := e.ask(t); err != nil {
 			return err
 		} else if within != isTrue {
@@ -133,16 +134,27 @@ func goodTime(_ topdown.BuiltinContext, operands []*ast.Term, iter func(*ast.Ter
 }
 
 func isBefore(_ topdown.BuiltinContext, operands []*ast.Term, iter func(*ast.Term) error) error {
-	return iter(ast.InternedTerm(inSeconds(operands[0]).Compare(operands[1].Value) == -1))
+	return iter(ast.InternedTerm(compareSeconds(operands[0], operands[1]) == -1))
 }
 
 func isNotBefore(_ topdown.BuiltinContext, operands []*ast.Term, iter func(*ast.Term) error) error {
-	return iter(ast.InternedTerm(inSeconds(operands[0]).Compare(operands[1].Value) != -1))
+	return iter(ast.InternedTerm(compareSeconds(operands[0], operands[1]) != -1))
 }
 
-func inSeconds(now *ast.Term) ast.Number {
+// maxExact: up to here a float64 holds every integer.
+const maxExact = 1 << 53
+
+func compareSeconds(now, limit *ast.Term) int {
 	nanoseconds, _ := now.Value.(ast.Number).Float64()
-	return ast.Number(strconv.FormatFloat(nanoseconds/1000000000, 'g', -1, 64))
+	seconds := nanoseconds / 1000000000
+	if number, ok := limit.Value.(ast.Number); ok {
+		// The shortest decimal that reads as this float64, which is what OPA compares, is
+		// on the same side of another float64 as the float64 itself.
+		if whole, ok := number.Int64(); ok && -maxExact < whole && whole < maxExact {
+			return cmp.Compare(seconds, float64(whole))
+		}
+	}
+	return ast.Number(strconv.FormatFloat(seconds, 'g', -1, 64)).Compare(limit.Value)
 }
 
 const bearer = "Bearer "

@@ -35,48 +35,52 @@ def register(group: typer.Typer) -> None:
     group.command()(replay)
 
 
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FILE]...",
+        help="Decision logs; `-` is the standard input. Left out: those of the mesh.",
+    ),
+]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|REV",
+        help="The other policy: a checkout, a directory with policies, or a git revision."
+        " The working tree if left out.",
+    ),
+]
+Since = Annotated[str | None, typer.Option(help="How long ago, such as 1h, or a time of RFC 3339.")]
+Until = Annotated[str | None, typer.Option(help="As --since; itself not included.")]
+Where = Annotated[
+    str | None, typer.Option("--workload", help="Whose decision point decided; all if left out.")
+]
+Examples = Annotated[int, typer.Option(help="Decision ids with each change.", min=0, max=1000)]
+Ci = Annotated[
+    bool,
+    typer.Option(
+        "--ci",
+        help="Exit with 1 when a call is newly allowed or refused that no line names which the"
+        " change adds to policies/approvals.yaml.",
+    ),
+]
+Base = Annotated[
+    str, typer.Option(metavar="REV", help="With --ci: lines that were there do not count.")
+]
+Output = Annotated[Format, typer.Option("-o", "--output", help="`json` for programs.")]
+
+
 def replay(
-    files: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[FILE]...",
-            help="Decision logs; `-` is the standard input. Left out: those of the mesh.",
-        ),
-    ] = None,
+    files: Files = None,
     *,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR|REV",
-            help="The other policy: a checkout, a directory with policies, or a git revision."
-            " The working tree if left out.",
-        ),
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option(help="How long ago, such as 1h, or a time of RFC 3339.")
-    ] = None,
-    until: Annotated[str | None, typer.Option(help="As --since; itself not included.")] = None,
-    workload: Annotated[
-        str | None, typer.Option(help="Whose decision point decided; all when left out.")
-    ] = None,
-    examples: Annotated[
-        int, typer.Option(help="Decision ids with each change.", min=0, max=1000)
-    ] = 3,
-    ci: Annotated[
-        bool,
-        typer.Option(
-            "--ci",
-            help="Exit with 1 when a call is newly allowed or refused that no line names which"
-            " the change adds to policies/approvals.yaml.",
-        ),
-    ] = False,
-    base: Annotated[
-        str,
-        typer.Option(metavar="REV", help="With --ci: lines that are there already do not count."),
-    ] = "HEAD",
-    output: Annotated[
-        Format, typer.Option("-o", "--output", help="`json` for programs.")
-    ] = Format.TABLE,
+    against: Against = None,
+    since: Since = None,
+    until: Until = None,
+    workload: Where = None,
+    examples: Examples = 3,
+    ci: Ci = False,
+    base: Base = "HEAD",
+    output: Output = Format.TABLE,
 ) -> None:
     """Take recorded decisions again by another policy, and list what would change.
 
