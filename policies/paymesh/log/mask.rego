@@ -15,7 +15,7 @@ package paymesh.log
 #   its name. A pointer to nothing does nothing. A header or message field is recorded only when it is
 #   listed here; a new one is not until somebody lists it.
 # entrypoint: true
-mask := {"erase": (_always | (_fields | _odd_path)), "leave_out": (_unknown_headers | _no_message)}
+mask := {"erase": ((((_always | _odd_headers) | _odd_copies) | _fields) | _odd_path), "leave_out": (_unknown_headers | _no_message)}
 
 # A constant costs nothing at each decision, so what usually comes along is named here.
 _always := {
@@ -74,6 +74,37 @@ _erased_headers := {
 	"x-forwarded-client-cert",
 	"x-forwarded-for",
 	"x-forwarded-proto",
+}
+
+# Whoever calls chooses the values too: each is recorded if it has the shape that its name promises.
+# What the policy reads, content-type and grpc-encoding, has a wide one, so that refusals for it can be
+# replayed.
+_shapes := {
+	":method": `^[A-Z]{1,16}$`,
+	":scheme": `^https?$`,
+	"content-length": `^[0-9]{1,10}$`,
+	"content-type": `^(?:[A-Za-z]{1,16}/[A-Za-z.+-]{1,40}[0-9]{0,2}(?:; ?charset=[A-Za-z]{1,8}(?:-[0-9]{1,4}){0,2})?)?$`,
+	"grpc-encoding": `^[A-Za-z-]{0,16}[0-9]{0,2}$`,
+	"grpc-timeout": `^[0-9]{1,8}[HMSmun]$`,
+	"te": `^trailers$`,
+	"traceparent": `^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`,
+	"x-envoy-auth-partial-body": `^(?:true|false)$`,
+	"x-request-id": `^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$`,
+}
+
+_odd_headers := {concat("", ["/attributes/request/http/headers/", name]) |
+	some name, shape in _shapes
+	value := input.attributes.request.http.headers[name]
+	not regex.match(shape, value)
+}
+
+# Envoy says these twice.
+_odd_copies := {copy |
+	some header, copy in {
+		"/attributes/request/http/headers/:method": "/attributes/request/http/method",
+		"/attributes/request/http/headers/:scheme": "/attributes/request/http/scheme",
+	}
+	header in _odd_headers
 }
 
 _unknown_headers := {concat("", ["/attributes/request/http/headers/", _escaped(name)]) |
@@ -158,6 +189,7 @@ _is_small(number) if abs(number) <= 2147483648
 # A query, or what stands where a method should, may be anything.
 _odd_path := set() if {
 	regex.match(`^/[A-Za-z0-9_.]{1,128}/[A-Za-z0-9_]{1,64}$`, input.attributes.request.http.path)
+	regex.match(_few_digits, input.attributes.request.http.path)
 } else := {"/attributes/request/http/path", "/parsed_path", "/parsed_query"}
 
 # `replace` is slow, and hardly any name needs it.
