@@ -31,6 +31,16 @@ DENY_TO_ALLOW, ALLOW_TO_DENY, REASON, GRANT = KINDS = (
     "reason",
     "grant",
 )
+# Records that another policy has nothing to say to. Any other that is skipped ought to be judged.
+NO_QUESTIONS = frozenset(
+    {
+        "outside the time that was asked for",
+        "no decision of a call or an object",
+        "the policy failed",
+        "the request could not be read",
+        "refused because it could not be recorded",
+    }
+)
 _ENVIRONMENT = "paymesh/environment/data.json"
 
 

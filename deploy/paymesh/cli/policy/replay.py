@@ -14,6 +14,7 @@ import rich.markup
 import typer
 
 from paymesh.cli.output import Format, console, errors, print_json
+from paymesh.cli.policy.replay_ci import number
 from paymesh.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ Ci = Annotated[
     typer.Option(
         "--ci",
         help="Exit with 1 when a call is newly allowed or refused that no line names which the"
-        " change adds to policies/approvals.yaml.",
+        " change adds to policies/approvals.yaml, or when decisions were not judged.",
     ),
 ]
 Base = Annotated[
@@ -87,6 +88,7 @@ def replay(
     Each is asked at its own time, with the workloads and keys of its own revision. No secret is
     needed, and nothing is decided by it: changes alone are no failure.
     """
+    from paymesh.cli.policy import replay_ci
     from paymesh.mesh import repository_root
     from paymesh.policy import replay as engine
 
@@ -95,16 +97,19 @@ def replay(
     with _told(scope.bytes) as read:
         report = _run(against, scope, examples, read)
     report = engine.without_unfinished(report, scope.logs)
-    unapproved = _unapproved(report, base) if ci else []
+    unapproved = replay_ci.unapproved(report, base) if ci else []
+    unjudged = replay_ci.unjudged(report) if ci else []
     if output is Format.JSON:
         document = dataclasses.asdict(report)
         if ci:
             document["unapproved"] = [dataclasses.asdict(change) for change in unapproved]
+            document["unjudged"] = unjudged
         print_json(document)
     else:
         _print(report, against)
-        _print_unapproved(unapproved, base)
-    if unapproved:
+        replay_ci.show_unapproved(unapproved, base)
+        replay_ci.show_unjudged(unjudged)
+    if unapproved or unjudged:
         raise typer.Exit(1)
 
 
@@ -191,21 +196,6 @@ def _told(total: int) -> Iterator[Callable[[int], None]]:
         status.stop()
 
 
-def _unapproved(report: Report, base: str) -> list[Change]:
-    from paymesh.mesh import repository_root
-    from paymesh.policy import approvals
-    from paymesh.policy.replay import ALLOW_TO_DENY, DENY_TO_ALLOW
-
-    added = approvals.added(repository_root(), base)
-    wanted = {DENY_TO_ALLOW: approvals.ALLOW, ALLOW_TO_DENY: approvals.DENY}
-    return [
-        change
-        for change in report.changes
-        if change.kind in wanted
-        and not added.covers(wanted[change.kind], change.caller, change.rpc, change.roles)
-    ]
-
-
 def _print(report: Report, against: str) -> None:
     from paymesh.policy.replay import KINDS
 
@@ -213,13 +203,15 @@ def _print(report: Report, against: str) -> None:
         changes = report.of(kind)
         if changes:
             count = sum(change.count for change in changes)
-            console.print(f"{_TITLES[kind]} ({_number(count, 'decision')})")
+            console.print(f"{_TITLES[kind]} ({number(count, 'decision')})")
         for change in changes:
             _print_change(change)
     differently = report.judged - report.unchanged
-    said = f"{_number(differently, 'decision')} of {report.judged:,} would be different"
-    if not differently:
-        said = f"✔ all {_number(report.judged, 'decision')} would be the same"
+    said = f"{number(differently, 'decision')} of {report.judged:,} would be different"
+    if not report.judged:
+        said = "‼ no decision was judged"
+    elif not differently:
+        said = f"✔ all {number(report.judged, 'decision')} would be the same"
     by = rich.markup.escape(against)
     console.print(
         f"{said} by {by} [dim]({report.records:,} records, {report.distinct:,} evaluations,"
@@ -249,15 +241,15 @@ def _print_gaps(report: Report) -> None:
     """Whatever the answer above is not about."""
     for why, count in sorted(report.skipped.items()):
         if why != "outside the time that was asked for":
-            console.print(f"‼ {_number(count, 'record')} not judged: {why}")
+            console.print(f"‼ {number(count, 'record')} not judged: {why}")
     if report.partial:
         console.print(
-            f"‼ {_number(report.partial, 'record')} not judged: the log left out what the policy"
+            f"‼ {number(report.partial, 'record')} not judged: the log left out what the policy"
             " reads"
         )
     if report.environment_missing:
         console.print(
-            f"‼ {_number(report.environment_missing, 'record')} judged with today's workloads:"
+            f"‼ {number(report.environment_missing, 'record')} judged with today's workloads:"
             " the bundle that decided is no longer in the archive"
         )
     for cut in report.cut[:_MOST_CUTS_SHOWN]:
@@ -265,26 +257,3 @@ def _print_gaps(report: Report) -> None:
         console.print(f"‼ {file}: a line of {cut.bytes} bytes at {cut.offset} is cut off")
     if len(report.cut) > _MOST_CUTS_SHOWN:
         console.print(f"‼ and {len(report.cut) - _MOST_CUTS_SHOWN} more cut lines")
-
-
-def _print_unapproved(changes: Sequence[Change], base: str) -> None:
-    if not changes:
-        return
-    from paymesh.policy.replay import DENY_TO_ALLOW
-
-    console.print(
-        f"\nNot approved since {rich.markup.escape(base)}. If this is meant, somebody else adds to"
-        " policies/approvals.yaml:"
-    )
-    lines = {
-        f"  - {{change: {'allow' if change.kind == DENY_TO_ALLOW else 'deny'},"
-        f" caller: {change.caller}, rpc: {change.rpc}, as: {role}, why: ..., by: ...}}": None
-        for change in changes
-        for role in change.roles or ("none",)
-    }
-    for line in lines:
-        console.print(rich.markup.escape(line))
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
