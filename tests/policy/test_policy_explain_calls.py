@@ -301,3 +301,17 @@ def test_a_question_is_not_changed_by_what_is_tried(explainer: Explainer) -> Non
     before = repr(question.of(found.record))
     explainer.explain(found)
     assert repr(question.of(found.record)) == before
+
+
+@pytest.mark.parametrize("caller", ["payments", "gateway"])
+def test_a_path_that_was_not_recorded_is_explained_without_it(
+    explainer: Explainer, caller: str
+) -> None:
+    """It named no method, which is all that is known of it: no grant, and no way to one."""
+    asked = explainer.call(caller, "/cards/4111111111111111", {}, explainer.token())
+    erased = copy.deepcopy(asked.record["input"])
+    erased["attributes"]["request"]["http"]["path"] = None
+    found = explainer.explain(changed(asked, rpc="", input=erased))
+    assert found.reason == asked.record["reason"]
+    assert "called nothing that has a name of payments" in said(found)
+    assert "4111" not in said(found)

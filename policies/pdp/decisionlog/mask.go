@@ -22,6 +22,19 @@ type Mask struct {
 	omit string
 }
 
+// hides says whether a value of the input, or something around it, is not recorded
+// although the rest of the input is.
+func (m Mask) hides(segments ...string) bool {
+	node := m.pointers
+	for _, segment := range segments {
+		var is fate
+		if node, is = node.step(segment); is != recorded {
+			return true
+		}
+	}
+	return false
+}
+
 // The mask document is an object of two sets (or lists) of JSON pointers.
 const (
 	eraseKey    = "erase"

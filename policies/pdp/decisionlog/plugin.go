@@ -157,10 +157,14 @@ func (p *Plugin) Record(ctx context.Context, record *Record) error {
 }
 
 // Redact says what the active policy lets be recorded of the record's input: its
-// mask and the facts of its token. The transaction is the one that the input was
+// mask and the facts of its token. A path that is not recorded there is not recorded
+// as the rpc either. The transaction is the one that the input was
 // judged in.
 func (p *Plugin) Redact(ctx context.Context, txn storage.Transaction, record *Record) {
 	record.Mask = p.mask(ctx, txn, record.Input)
+	if record.Mask.hides("attributes", "request", "http", "path") {
+		record.RPC = ""
+	}
 	record.Token = p.tokens.facts(ctx, txn, p.active.Load().tokens, record.Input)
 }
 

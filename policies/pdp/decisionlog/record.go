@@ -21,7 +21,7 @@ type Record struct {
 	Caller     string    // as presented; recorded by its short name if it is a workload of the mesh
 	User       ast.Value // verified claims, or nil
 	Token      Facts     // of the authorization header; nil if there is none
-	RPC        string    // raw path without the query, or the action of an object-level question
+	RPC        string    // path of the method if it may be recorded, or the action of an object-level question
 	Input      ast.Value
 	Mask       Mask
 	Result     ast.Value // nil if there is none

@@ -25,12 +25,14 @@ func TestCheckIsRecorded(t *testing.T) {
 	p := run(t, nil, nil)
 	activate(t, p.manager, newStamp)
 	for _, c := range []struct {
-		path, reason, grant string
-		code                codes.Code
+		path, rpc, reason, grant string
+		code                     codes.Code
 	}{
-		{"/ok", "ALLOWED", "g-1", codes.OK},
-		{"/no", "NO", "", codes.PermissionDenied},
-		{"/%zz", decision.ReasonUnreadable, "", codes.PermissionDenied},
+		{"/a.B/Ok", "/a.B/Ok", "ALLOWED", "g-1", codes.OK},
+		{"/a.B/No", "/a.B/No", "NO", "", codes.PermissionDenied},
+		{"/a.B/Private", "", "NO", "", codes.PermissionDenied},
+		{"/cards/4111111111111111/pin=1234", "", "NO", "", codes.PermissionDenied},
+		{"/4111111111111111/%zz", "", decision.ReasonUnreadable, "", codes.PermissionDenied},
 	} {
 		response, err := p.check(t, c.path)
 		if err != nil {
@@ -43,7 +45,7 @@ func TestCheckIsRecorded(t *testing.T) {
 			t.Errorf("%s: the ids differ: %q in %v", c.path, id, record)
 		}
 		if response.GetStatus().GetCode() != int32(c.code) || record["allowed"] != (c.code == codes.OK) || record["reason"] != c.reason ||
-			record["grant"] != c.grant || record["rpc"] != c.path || record["caller"] != caller || record["revision"] != newStamp ||
+			record["grant"] != c.grant || record["rpc"] != c.rpc || record["caller"] != caller || record["revision"] != newStamp ||
 			record["policy_path"] != "paymesh/authz/decision" {
 			t.Errorf("%s: answer %v, record %v", c.path, response, record)
 		}
@@ -55,8 +57,8 @@ func TestCheckIsRecorded(t *testing.T) {
 	if user, _ := records[0]["user"].(map[string]any); user["sub"] != "alice" || records[0]["input"] == nil {
 		t.Errorf("got %v", records[0])
 	}
-	if content, err := os.ReadFile(p.log); err != nil || strings.Contains(string(content), "s3cr3t") {
-		t.Errorf("the token is in the log, or %v", err)
+	if content, err := os.ReadFile(p.log); err != nil || strings.Contains(string(content), "s3cr3t") || strings.Contains(string(content), "4111") {
+		t.Errorf("the token or a card number is in the log, or %v", err)
 	}
 }
 

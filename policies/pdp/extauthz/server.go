@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -163,12 +162,11 @@ func (s *server) failed(ctx context.Context, record *decisionlog.Record, err err
 }
 
 func newRecord(id string, begin time.Time, question string, request *authv3.CheckRequest) *decisionlog.Record {
-	path, _, _ := strings.Cut(request.GetAttributes().GetRequest().GetHttp().GetPath(), "?")
 	return &decisionlog.Record{
 		DecisionID: id,
 		Time:       begin,
 		Caller:     request.GetAttributes().GetSource().GetPrincipal(),
-		RPC:        path,
+		RPC:        methodIn(request.GetAttributes().GetRequest().GetHttp().GetPath()),
 		PolicyPath: question,
 	}
 }

@@ -225,7 +225,7 @@ def _print(report: Report, against: str) -> None:
 
 def _print_change(change: Change) -> None:
     roles = f" as {', '.join(change.roles)}" if change.roles else ""
-    who = f"{change.caller or 'nobody known'}{roles} → {change.rpc}"
+    who = f"{change.caller or 'nobody known'}{roles} → {change.rpc or 'no method'}"
     what = f"{_outcome(change.before)} → {_outcome(change.after)}"
     examples = f"[dim]{', '.join(map(rich.markup.escape, change.examples))}[/dim]"
     console.print(f"  {change.count:>9,}  {rich.markup.escape(who)}: {rich.markup.escape(what)}")

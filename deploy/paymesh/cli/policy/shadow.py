@@ -215,7 +215,8 @@ def _print(found: list[Change]) -> None:
             f"{side['reason']} {side['grant']}".strip() for side in (change.before, change.after)
         )
         line = (
-            f"{change.caller or 'nobody'} {change.rpc}: {before} → {after} ({change.count} times)"
+            f"{change.caller or 'nobody'} {change.rpc or 'no method'}: {before} → {after}"
+            f" ({change.count} times)"
         )
         console.print(f"  {rich.markup.escape(line)}")
         console.print(f"    for example {rich.markup.escape(', '.join(change.examples))}")
