@@ -47,7 +47,7 @@ authz.decision := {
 
 reason := input.reason
 
-reason := sprintf("%d", [time.now_ns()]) if not input.reason
+reason := sprintf("AT_%d", [time.now_ns()]) if not input.reason
 
 objects.decision := {"allowed": input.user == "alice", "reason": "OBJECT"}
 `

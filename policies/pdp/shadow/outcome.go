@@ -2,6 +2,7 @@ package shadow
 
 import (
 	"errors"
+	"regexp"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -9,8 +10,20 @@ import (
 	"paymesh.internal/pdp/policy"
 )
 
-// maxNameBytes bounds what a candidate may put into the list of differences.
+// maxNameBytes bounds what a caller may put into the list of differences.
 const maxNameBytes = 128
+
+// A candidate is asked with the caller's token and says what is listed, so it says it in
+// these forms or not at all.
+var (
+	reasonCode = regexp.MustCompile(`^(?:[A-Z][A-Z0-9_]{0,63})?$`)
+	grantID    = regexp.MustCompile(`^(?:[a-z][a-z0-9-]{0,63})?$`)
+)
+
+// illegalName stands for what has another form.
+const illegalName = "ILLEGAL"
+
+var errIllegalName = errors.New("the candidate's reason is no reason code, or its grant no grant's id")
 
 // Outcome is a decision in short.
 type Outcome struct {
@@ -49,7 +62,8 @@ func compare(live, shadow Outcome) Kind {
 }
 
 // outcomeOf reads a candidate's answer as the live one's is read. What is no
-// decision would fail closed, as it would with an error of the evaluation's.
+// decision would fail closed, as it would with an error of the evaluation's. Of a
+// decision in illegal words what it does counts, and an error too.
 func outcomeOf(path string, answer ast.Value, err error) (Outcome, error) {
 	var given Outcome
 	if err == nil {
@@ -58,7 +72,13 @@ func outcomeOf(path string, answer ast.Value, err error) (Outcome, error) {
 	if err != nil {
 		return Outcome{Reason: decision.ReasonPolicyError}, err
 	}
-	return given, nil
+	if !reasonCode.MatchString(given.Reason) {
+		given.Reason, err = illegalName, errIllegalName
+	}
+	if !grantID.MatchString(given.Grant) {
+		given.Grant, err = illegalName, errIllegalName
+	}
+	return given, err
 }
 
 func read(path string, answer ast.Value) (Outcome, error) {
@@ -67,7 +87,7 @@ func read(path string, answer ast.Value) (Outcome, error) {
 		if err != nil {
 			return Outcome{}, err
 		}
-		return Outcome{Allowed: given.Allowed, Reason: bounded(given.Reason()), Grant: bounded(given.Meta("grant"))}, nil
+		return Outcome{Allowed: given.Allowed, Reason: given.Reason(), Grant: given.Meta("grant")}, nil
 	}
 	object, _ := answer.(ast.Object)
 	allowed, ok := field(object, "allowed").(ast.Boolean)
@@ -76,7 +96,7 @@ func read(path string, answer ast.Value) (Outcome, error) {
 	}
 	reason, _ := field(object, "reason").(ast.String)
 	grant, _ := field(object, "grant").(ast.String)
-	return Outcome{Allowed: bool(allowed), Reason: bounded(string(reason)), Grant: bounded(string(grant))}, nil
+	return Outcome{Allowed: bool(allowed), Reason: string(reason), Grant: string(grant)}, nil
 }
 
 // isOutcome tells an error that the candidate would have in the live one's place

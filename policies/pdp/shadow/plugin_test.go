@@ -63,7 +63,7 @@ func TestCandidateHasTheDecisionsTime(t *testing.T) {
 	r.switchTo(t, first, "paymesh.authz")
 	r.Observe(record("1", authz, map[string]any{"user": "bob"}))
 	waitFor(t, "the difference", func() bool { return len(r.differences(t)) == 1 })
-	if got := r.differences(t)[0].Shadow.Reason; got != fmt.Sprint(moment.UnixNano()) {
+	if got := r.differences(t)[0].Shadow.Reason; got != fmt.Sprintf("AT_%d", moment.UnixNano()) {
 		t.Errorf("got %s", got)
 	}
 }

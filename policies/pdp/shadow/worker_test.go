@@ -82,6 +82,55 @@ func TestFailuresOfACandidate(t *testing.T) {
 	}
 }
 
+// A candidate sees the token, and can bring no piece of it out: neither as the reason
+// nor as the grant, of either decision.
+func TestCandidateCannotListTheToken(t *testing.T) {
+	const token = "eyJhbGciOiJFUzI1NiJ9"
+	c, err := compileText(t, `package paymesh
+token := input.attributes.request.http.headers.authorization
+authz.decision := {"allowed": false, "dynamic_metadata": {"reason": substring(token, 7, -1), "grant": token}}
+objects.decision := {"allowed": false, "reason": token, "grant": substring(token, 7, 12)}`, "paymesh.authz", "paymesh.objects")
+	if err != nil {
+		t.Fatal(err)
+	}
+	input := ast.MustParseTerm(`{"attributes": {"request": {"http": {"headers": {"authorization": "Bearer ` + token + `"}}}}}`).Value
+	for _, path := range []string{authz, objects} {
+		w, _ := newWorker(t, nil)
+		w.current = func() *candidate { return c }
+		a := ask1(c, "1")
+		a.PolicyPath, a.question, a.input = path, c.questions[path], input
+		w.offer(a)
+		w.until(t, 1)
+		if got := w.counts.snapshot(); got.Errors != 1 || got.AllowToDeny != 1 {
+			t.Errorf("%s: got %+v", path, got)
+		}
+		found := readDifferences(t, w.list.path)
+		if len(found) != 1 || found[0].Shadow != (Outcome{Reason: "ILLEGAL", Grant: "ILLEGAL", Revision: first}) {
+			t.Errorf("%s: got %+v", path, found)
+		}
+	}
+}
+
+// What a reason code and a grant's id may be.
+func TestNamesOfACandidate(t *testing.T) {
+	reason := func(text string) bool { return reasonCode.MatchString(text) }
+	grant := func(text string) bool { return grantID.MatchString(text) }
+	for _, c := range []struct {
+		is   func(string) bool
+		text string
+		want bool
+	}{
+		{reason, "", true}, {reason, "ALLOWED", true}, {reason, "A_1", true}, {reason, strings.Repeat("A", 64), true},
+		{reason, strings.Repeat("A", 65), false}, {reason, "Allowed", false}, {reason, "1A", false}, {reason, "A\n", false}, {reason, "A-B", false},
+		{grant, "", true}, {grant, "user-create-payment", true}, {grant, "g1", true}, {grant, strings.Repeat("a", 64), true},
+		{grant, strings.Repeat("a", 65), false}, {grant, "Abc", false}, {grant, "a_b", false}, {grant, "a.b", false}, {grant, "1a", false}, {grant, "a\n", false},
+	} {
+		if c.is(c.text) != c.want {
+			t.Errorf("%q: not %t", c.text, c.want)
+		}
+	}
+}
+
 // An evaluation that eats memory is given up long before its deadline.
 func TestHungryCandidateIsGivenUp(t *testing.T) {
 	c, err := compileText(t, `package paymesh.authz
