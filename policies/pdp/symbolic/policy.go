@@ -86,8 +86,9 @@ type Scratch struct {
 // NewScratch makes one.
 func NewScratch() *Scratch { return &Scratch{registers: newRegisters()} }
 
-// maxPaths bounds the memory: about 1 kB a path.
-const maxPaths = 1 << 20
+// maxPaths bounds the memory: a path takes some kilobytes. A policy with more of them
+// tells nearly every question apart, and nothing is gained by remembering.
+const maxPaths = 1 << 16
 
 // alwaysChecked paths are compared with a plain evaluation, and then one in checkEvery.
 const (
@@ -119,6 +120,10 @@ func (p *Policy) Answer(ctx context.Context, question *Question, scratch *Scratc
 }
 
 func (p *Policy) evaluate(ctx context.Context, question *Question, scratch *Scratch) (*Answer, error) {
+	paths := p.forest.size()
+	if paths >= maxPaths {
+		return p.plainUnlessErased(ctx, question, &scratch.form)
+	}
 	scratch.registers.load(&scratch.form)
 	path, answer, err := p.withSymbols(ctx, question, scratch)
 	if errors.Is(err, errStrange) {
@@ -127,7 +132,6 @@ func (p *Policy) evaluate(ctx context.Context, question *Question, scratch *Scra
 	if err != nil {
 		return nil, err
 	}
-	paths := p.forest.size()
 	if !answer.Partial && (paths < alwaysChecked || paths%checkEvery == 0) {
 		plain, err := p.Plain(ctx, question)
 		if err != nil {
@@ -137,11 +141,9 @@ func (p *Policy) evaluate(ctx context.Context, question *Question, scratch *Scra
 			return nil, fmt.Errorf("evaluated with symbols the answer is %+v, without them %+v", *answer, *plain)
 		}
 	}
-	if paths < maxPaths {
-		// Two ways for one form cannot be told apart, so only the first is remembered.
-		if _, err := p.forest.add(scratch.form.Key, path, answer); err != nil && !errors.Is(err, errTwoWays) {
-			return nil, err
-		}
+	// Two ways for one form cannot be told apart, so only the first is remembered.
+	if err := p.forest.add(scratch.form.Key, path, answer); err != nil && !errors.Is(err, errTwoWays) {
+		return nil, err
 	}
 	return answer, nil
 }

@@ -80,9 +80,9 @@ func (f *forest) find(form *Form, values *registers) *Answer {
 
 var errTwoWays = errors.New("two evaluations of one form asked different things")
 
-// add puts a path into the form's tree. It is false for one that is there already:
-// two evaluations may have gone the same way at the same time.
-func (f *forest) add(key []byte, path []step, answer *Answer) (bool, error) {
+// add puts a path into the form's tree. It may be there already: two evaluations may
+// have gone the same way at the same time.
+func (f *forest) add(key []byte, path []step, answer *Answer) error {
 	shard := f.of(key)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -94,11 +94,11 @@ func (f *forest) add(key []byte, path []step, answer *Answer) (bool, error) {
 	for _, step := range path {
 		switch {
 		case at.answer != nil:
-			return false, errTwoWays
+			return errTwoWays
 		case at.test == nil:
 			at.test = step.test
 		case !at.test.equal(step.test):
-			return false, errTwoWays
+			return errTwoWays
 		}
 		if at.next[step.outcome] == nil {
 			at.next[step.outcome] = &node{}
@@ -108,15 +108,15 @@ func (f *forest) add(key []byte, path []step, answer *Answer) (bool, error) {
 	switch {
 	case at.answer != nil:
 		if *at.answer != *answer {
-			return false, errTwoWays
+			return errTwoWays
 		}
-		return false, nil
+		return nil
 	case at.test != nil:
-		return false, errTwoWays
+		return errTwoWays
 	}
 	at.answer = answer
 	shard.paths++
-	return true, nil
+	return nil
 }
 
 func (t *test) equal(other *test) bool {

@@ -92,10 +92,9 @@ def replay(
     from paymesh.mesh import repository_root
     from paymesh.policy import replay as engine
 
-    against = against if against is not None else str(repository_root())
     scope = _scope(files, workload, since, until)
     with _told(scope.bytes) as read:
-        report = _run(against, scope, examples, read)
+        report = _run(against or str(repository_root()), scope, examples, read)
     report = engine.without_unfinished(report, scope.logs)
     unapproved = replay_ci.unapproved(report, base) if ci else []
     unjudged = replay_ci.unjudged(report) if ci else []
@@ -106,7 +105,7 @@ def replay(
             document["unjudged"] = unjudged
         print_json(document)
     else:
-        _print(report, against)
+        _print(report, against or "the working tree")
         replay_ci.show_unapproved(unapproved, base)
         replay_ci.show_unjudged(unjudged)
     if unapproved or unjudged:
