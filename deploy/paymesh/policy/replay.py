@@ -23,6 +23,7 @@ from paymesh.paths import Paths
 from paymesh.policy import bundle
 from paymesh.policy.log import files as logs
 from paymesh.policy.log import moments, writers
+from paymesh.policy.log.records import Damage
 from paymesh.runtime import pki
 
 DENY_TO_ALLOW, ALLOW_TO_DENY, REASON, GRANT = KINDS = (
@@ -123,21 +124,34 @@ class Report:
 
 
 def log_files(
-    paths: Paths, workload: str | None = None, since_ns: int | None = None
+    paths: Paths,
+    workload: str | None = None,
+    since_ns: int | None = None,
+    report: Callable[[Damage], None] = lambda _: None,
 ) -> list[logs.LogFile]:
     """The decision logs of a mesh, rotated ones too, that may hold later records.
+
+    Args:
+        paths: the mesh's home.
+        workload: the only one whose logs are wanted.
+        since_ns: no earlier records are wanted.
+        report: told what has a log's name and is none.
 
     Raises:
         ConfigError: they may not be read.
     """
     is_written = writers.is_written(paths)
-    return [
+    found = [
         file
         for name in logs.workloads(paths.run)
         if workload in {None, name}
         for file in logs.chain(paths.run / name, is_written)
         if since_ns is None or file.rotated_ns is None or file.rotated_ns >= since_ns
     ]
+    for file in found:
+        if file.unfit:
+            report(Damage(file, 0, file.size, cut=False))
+    return [file for file in found if not file.unfit]
 
 
 def environment(paths: Paths, mesh: Mesh) -> dict[str, Any]:

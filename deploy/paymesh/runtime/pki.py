@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from paymesh.runtime.accounts import Account
-from paymesh.runtime.files import write_file
+from paymesh.runtime.files import read_regular, write_file
 
+_LONGEST_PEM_BYTES = 64 << 10
 _AUTHORITY_LIFE = dt.timedelta(days=3650)
 _LEAF_LIFE = dt.timedelta(days=397)
 # Clocks differ; a certificate that is valid from now on is refused by some.
@@ -201,8 +202,12 @@ def _load(
     certificate_path: Path, key_path: Path
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
     try:
-        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
-        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
+        certificate = x509.load_pem_x509_certificate(
+            read_regular(certificate_path, _LONGEST_PEM_BYTES)
+        )
+        key = serialization.load_pem_private_key(
+            read_regular(key_path, _LONGEST_PEM_BYTES), password=None
+        )
     except (OSError, ValueError):
         return None
     if not isinstance(key, ec.EllipticCurvePrivateKey):

@@ -145,6 +145,9 @@ def test_a_time_is_how_long_ago_or_a_moment() -> None:
     ):
         with pytest.raises(ConfigError, match="is no time"):
             moments.parse(wrong, NOON)
+    for early in ("999999999d", "99999d" * 500, "0001-01-01T00:00:00Z"):
+        with pytest.raises(ConfigError, match="is before 1970"):
+            moments.parse(early, NOON)
 
 
 @pytest.mark.parametrize("moment", [NOON, NOON + 1, NOON + 999_999_999, 0])

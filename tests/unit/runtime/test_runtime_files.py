@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from paymesh.runtime.accounts import Account
-from paymesh.runtime.files import ensure_directory, ensure_secret, write_file
+from paymesh.runtime.files import (
+    IrregularFileError,
+    ensure_directory,
+    ensure_secret,
+    read_regular,
+    write_file,
+)
 
 ME = Account(os.geteuid(), os.getegid())
 
@@ -83,6 +89,22 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         write_file(target / "occupied", "text", 0o600)
     assert sorted(path.name for path in target.iterdir()) == ["occupied"]
+
+
+@pytest.mark.timeout(20)
+def test_only_a_file_of_some_size_is_read(tmp_path: Path) -> None:
+    """No link is followed, no pipe waited for, and no more taken than is asked for."""
+    (tmp_path / "file").write_text("text")
+    assert read_regular(tmp_path / "file", 4) == b"text"
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "long").write_text("texts")
+    for name in ("link", "pipe", "directory", "long"):
+        with pytest.raises(IrregularFileError, match=name):
+            read_regular(tmp_path / name, 4)
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "none", 4)
 
 
 def test_a_secret_is_made_once(tmp_path: Path) -> None:

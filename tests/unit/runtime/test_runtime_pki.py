@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import ssl
 import stat
 from pathlib import Path
@@ -100,6 +101,18 @@ def test_a_certificate_that_does_not_fit_is_made_anew(tmp_path: Path, damage: st
     second.verify_directly_issued_by(authority.certificate)
     key = serialization.load_pem_private_key((tmp_path / "x.key").read_bytes(), None)
     assert key.public_key() == second.public_key()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["x.crt", "x.key"])
+def test_a_pipe_in_place_of_a_certificate_is_replaced(tmp_path: Path, name: str) -> None:
+    """The directory is a workload's: `up` waits for nobody there."""
+    authority = pki.ensure_authority(tmp_path, "edge")
+    leaf(tmp_path, authority)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    leaf(tmp_path, authority)
+    assert (tmp_path / name).is_file()
 
 
 def test_certificates_are_for_one_purpose(tmp_path: Path) -> None:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import rich.markup
 import typer
 
-from paymesh.cli.output import Format, console, errors, print_json
+from paymesh.cli.output import Format, console, errors, print_json, safe
 from paymesh.cli.policy.replay_ci import number
 from paymesh.errors import ConfigError
 
@@ -141,7 +140,7 @@ def _scope(
                 raise ConfigError(f"there is no decision log {file}")
         sizes = [Path(file).stat().st_size for file in files if file != "-"]
         return _Scope(files, (), since_ns, until_ns, sum(sizes))
-    logs = engine.log_files(default_paths(), workload, since_ns)
+    logs = engine.log_files(default_paths(), workload, since_ns, _warn)
     if not logs:
         whose = f"of {workload} " if workload else ""
         raise ConfigError(
@@ -149,6 +148,10 @@ def _scope(
         )
     paths = [str(file.path) for file in logs]
     return _Scope(paths, logs, since_ns, until_ns, sum(file.size for file in logs))
+
+
+def _warn(found: object) -> None:
+    errors.print(f"‼ {safe(found)}")
 
 
 def _run(against: str, scope: _Scope, examples: int, read: Callable[[int], None]) -> Report:
@@ -211,7 +214,7 @@ def _print(report: Report, against: str) -> None:
         said = "‼ no decision was judged"
     elif not differently:
         said = f"✔ all {number(report.judged, 'decision')} would be the same"
-    by = rich.markup.escape(against)
+    by = safe(against)
     console.print(
         f"{said} by {by} [dim]({report.records:,} records, {report.distinct:,} evaluations,"
         f" {report.seconds:.1f} s)[/dim]"
@@ -226,8 +229,8 @@ def _print_change(change: Change) -> None:
     roles = f" as {', '.join(change.roles)}" if change.roles else ""
     who = f"{change.caller or 'nobody known'}{roles} → {change.rpc or 'no method'}"
     what = f"{_outcome(change.before)} → {_outcome(change.after)}"
-    examples = f"[dim]{', '.join(map(rich.markup.escape, change.examples))}[/dim]"
-    console.print(f"  {change.count:>9,}  {rich.markup.escape(who)}: {rich.markup.escape(what)}")
+    examples = f"[dim]{', '.join(map(safe, change.examples))}[/dim]"
+    console.print(f"  {change.count:>9,}  {safe(who)}: {safe(what)}")
     if change.examples:
         console.print(f"           {examples}")
 
@@ -240,7 +243,7 @@ def _print_gaps(report: Report) -> None:
     """Whatever the answer above is not about."""
     for why, count in sorted(report.skipped.items()):
         if why != "outside the time that was asked for":
-            console.print(f"‼ {number(count, 'record')} not judged: {why}")
+            console.print(f"‼ {number(count, 'record')} not judged: {safe(why)}")
     if report.partial:
         console.print(
             f"‼ {number(report.partial, 'record')} not judged: the log left out what the policy"
@@ -252,7 +255,7 @@ def _print_gaps(report: Report) -> None:
             " the bundle that decided is no longer in the archive"
         )
     for cut in report.cut[:_MOST_CUTS_SHOWN]:
-        file = rich.markup.escape(cut.file)
+        file = safe(cut.file)
         console.print(f"‼ {file}: a line of {cut.bytes} bytes at {cut.offset} is cut off")
     if len(report.cut) > _MOST_CUTS_SHOWN:
         console.print(f"‼ and {len(report.cut) - _MOST_CUTS_SHOWN} more cut lines")

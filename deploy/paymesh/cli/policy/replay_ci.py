@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import rich.markup
-
-from paymesh.cli.output import console
+from paymesh.cli.output import console, safe
 
 if TYPE_CHECKING:
     from paymesh.policy.replay import Change, Report
@@ -58,7 +56,7 @@ def show_unjudged(sentences: Sequence[str]) -> None:
     if sentences:
         console.print("\nWith --ci nothing passes that was not judged:")
     for sentence in sentences:
-        console.print(f"  {rich.markup.escape(sentence)}")
+        console.print(f"  {safe(sentence)}")
 
 
 def show_unapproved(changes: Sequence[Change], base: str) -> None:
@@ -68,7 +66,7 @@ def show_unapproved(changes: Sequence[Change], base: str) -> None:
     from paymesh.policy.replay import DENY_TO_ALLOW
 
     console.print(
-        f"\nNot approved since {rich.markup.escape(base)}. If this is meant, somebody else adds to"
+        f"\nNot approved since {safe(base)}. If this is meant, somebody else adds to"
         " policies/approvals.yaml:"
     )
     lines = {
@@ -78,7 +76,7 @@ def show_unapproved(changes: Sequence[Change], base: str) -> None:
         for role in change.roles or ("none",)
     }
     for line in lines:
-        console.print(rich.markup.escape(line))
+        console.print(safe(line))
 
 
 def number(count: int, noun: str) -> str:

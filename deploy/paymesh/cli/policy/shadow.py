@@ -7,12 +7,11 @@ import enum
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
-import rich.markup
 import rich.table
 import typer
 
 from paymesh.cli import clusters
-from paymesh.cli.output import Format, console, print_json
+from paymesh.cli.output import Format, console, errors, print_json, safe
 from paymesh.mesh import load_mesh
 from paymesh.paths import default_paths
 
@@ -123,7 +122,7 @@ def status(*, output: _Output = Format.TABLE) -> None:
         console.print(f"shadow policy {offered.revision}: {', '.join(offered.packages)}")
         console.print(_table(found))
     for line in _behind(found, offered):
-        console.print(f"‼ {rich.markup.escape(line)}")
+        console.print(f"‼ {safe(line)}")
 
 
 def differences(
@@ -141,13 +140,17 @@ def differences(
     offered = shadow.published(shadow.place_of(paths))
     if revision is None and offered is not None and offered.packages:
         revision = offered.revision
-    found = shadow_report.changes(paths, load_mesh(), revision)
+    found = shadow_report.changes(paths, load_mesh(), revision, _warn)
     if output is Format.JSON:
         print_json([dataclasses.asdict(change) for change in found])
     elif not found:
         console.print("✔ no difference is listed")
     else:
         _print(found)
+
+
+def _warn(text: str) -> None:
+    errors.print(f"‼ {safe(text)}")
 
 
 def _switched(made: Candidate, timeout: float, output: Format) -> None:
@@ -212,11 +215,11 @@ def _print(found: list[Change]) -> None:
             kind = change.kind
             console.print(_TITLES[kind])
         before, after = (
-            f"{side['reason']} {side['grant']}".strip() for side in (change.before, change.after)
+            f"{side.reason} {side.grant}".strip() for side in (change.before, change.after)
         )
         line = (
             f"{change.caller or 'nobody'} {change.rpc or 'no method'}: {before} → {after}"
             f" ({change.count} times)"
         )
-        console.print(f"  {rich.markup.escape(line)}")
-        console.print(f"    for example {rich.markup.escape(', '.join(change.examples))}")
+        console.print(f"  {safe(line)}")
+        console.print(f"    for example {safe(', '.join(change.examples))}")

@@ -2,12 +2,16 @@
 
 The decision point renames a full log to `decisions.jsonl.<UTC time>`, so the names are in
 order of time and a name says that nothing in the file is later.
+
+The directory is the workload's, who may have put anything there under such a name.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,6 +19,9 @@ from paymesh.errors import ConfigError
 from paymesh.policy.log import moments
 
 NAME = "decisions.jsonl"
+_STAT_BLOCK_BYTES = 512
+_MOST_HOLE_BYTES = 1 << 30
+_MOST_TIMES_STORED = 100
 IsWritten = Callable[[str, float], bool]
 _ROTATED = re.compile(
     re.escape(NAME) + r"\.(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\.\d{1,9})?Z", re.ASCII
@@ -32,6 +39,7 @@ class LogFile:
         size: in bytes; what is appended later is not part of it.
         rotated_ns: when it was closed for good; None while it is written to.
         may_grow: somebody may be writing its last line at this moment.
+        unfit: why nothing of it is read; empty for a log.
     """
 
     workload: str
@@ -40,6 +48,7 @@ class LogFile:
     size: int
     rotated_ns: int | None
     may_grow: bool = False
+    unfit: str = ""
 
     @property
     def name(self) -> str:
@@ -88,11 +97,23 @@ def chain(directory: Path, is_written: IsWritten = lambda *_: False) -> list[Log
                     size=state.st_size,
                     rotated_ns=rotation(name),
                     may_grow=name == NAME and is_written(directory.name, state.st_mtime),
+                    unfit=unfit(state),
                 )
             )
     except PermissionError as error:
         raise forbidden(error) from error
     return _without_doubles(found)
+
+
+def unfit(state: os.stat_result) -> str:
+    """Why a file of a log's name is none; empty when it may be one."""
+    if not stat.S_ISREG(state.st_mode):
+        return "is no regular file"
+    stored = state.st_blocks * _STAT_BLOCK_BYTES
+    # File systems that compress store a log in a tenth of its size.
+    if state.st_size > _MOST_HOLE_BYTES + _MOST_TIMES_STORED * stored:
+        return "consists of holes"
+    return ""
 
 
 def rotation(name: str) -> int | None:
@@ -123,7 +144,7 @@ def forbidden(error: PermissionError) -> ConfigError:
 def _names(directory: Path, *, with_live: bool = True) -> list[str]:
     rotated = [path.name for path in directory.iterdir() if rotation(path.name) is not None]
     rotated.sort(key=lambda name: (rotation(name) or 0, name))
-    live = [NAME] if with_live and (directory / NAME).is_file() else []
+    live = [NAME] if with_live and os.path.lexists(directory / NAME) else []
     return rotated + live
 
 

@@ -49,7 +49,7 @@ def _age(file: LogFile) -> tuple[bool, int]:
 
 def _in_file(file: LogFile, decision_id: str) -> list[Entry]:
     """Every record whose id begins so."""
-    needle = b'{"decision_id":"' + decision_id.encode()
+    needle = b'{"decision_id":"' + decision_id.encode(errors="surrogateescape")
     handle = merge.opened(file)
     if handle is None:
         return []

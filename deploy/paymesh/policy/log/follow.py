@@ -18,13 +18,15 @@ import watchfiles
 from paymesh.errors import ConfigError
 from paymesh.policy.log import files, lines, merge
 from paymesh.policy.log.files import LogFile
-from paymesh.policy.log.records import Entry
+from paymesh.policy.log.records import Damage, Entry
+from paymesh.runtime.files import IrregularFileError, open_regular
 
 # How long a change waits for others to be read with it, and how often a look is taken anyway:
 # a watch may miss what happens while it is made.
 _STEP_MS = 50
 _DEBOUNCE_MS = 100
 _LOOK_MS = 1000
+_MOST_ROTATIONS = 100
 
 
 class Follower:
@@ -125,32 +127,38 @@ class _Tail:
         self._open: _Open | None = None
         # The newest rotated file that was there when the open one was opened.
         self._last_rotated = ""
+        # What has the log's name and is none.
+        self._unfit: LogFile | None = None
 
     def begin(self) -> list[LogFile]:
         """Opens the live log at its end; the files up to there, the oldest first."""
         chain = files.chain(self._directory)
         self._advance()
         rotated = [file for file in chain if file.rotated_ns is not None]
-        live = [file for file in chain if file.rotated_ns is None]
+        live = [file for file in chain if file.rotated_ns is None and not file.unfit]
         if [file.inode for file in live] != ([self._open.file.inode] if self._open else []):
             # Rotated or removed between the two looks.
             self.close()
             return self.begin()
         if self._open is None:
-            return rotated
+            return chain
         size = os.fstat(self._open.handle).st_size
         self._open.offset = _line_begin(self._open.handle, size)
         return [*rotated, dataclasses.replace(live[0], size=self._open.offset)]
 
     def read(self, reader: merge.Reader) -> Iterator[Entry]:
         """Wanted records of all lines that were finished since the last time."""
-        while True:
+        # Whoever renames without end is read on at the next look, as the others are.
+        for _ in range(_MOST_ROTATIONS):
             yield from self._drain(reader)
             if not self._was_replaced():
                 return
             # Written between the look and the rename; nothing comes after that.
             yield from self._drain(reader, is_over=True)
-            for name in self._advance():
+            between = self._advance()
+            if self._unfit is not None:
+                reader.report(Damage(self._unfit, 0, self._unfit.size, cut=False))
+            for name in between:
                 yield from self._whole(name, reader)
 
     def close(self) -> None:
@@ -165,22 +173,18 @@ class _Tail:
             state = (self._directory / files.NAME).stat(follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return self._open is None or (state.st_dev, state.st_ino) != self._open.file.inode
+        known = self._open.file if self._open is not None else self._unfit
+        return (
+            known is None
+            or (state.st_dev, state.st_ino) != known.inode
+            or files.unfit(state) != known.unfit
+        )
 
     def _advance(self) -> list[str]:
         """Opens the file that has the log's name; names of those that came and went between."""
         before = self._open.file.inode if self._open else None
         self.close()
-        path = self._directory / files.NAME
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            except PermissionError as error:
-                raise files.forbidden(error) from error
-            state = os.fstat(handle)
-            inode = (state.st_dev, state.st_ino)
-            file = LogFile(self._directory.name, path, inode, state.st_size, None, may_grow=True)
-            self._open = _Open(file, handle)
+        self._open_live()
         between = []
         for name in files.rotated_names(self._directory):
             try:
@@ -196,11 +200,43 @@ class _Tail:
                     between.append(name)
         return between
 
+    def _open_live(self) -> None:
+        """What has the log's name, if anything has."""
+        self._unfit = None
+        path = self._directory / files.NAME
+        handle = None
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                handle = open_regular(path)
+                state = os.fstat(handle)
+            except IrregularFileError:
+                state = path.stat(follow_symlinks=False)
+            except PermissionError as error:
+                raise files.forbidden(error) from error
+            file = LogFile(
+                workload=self._directory.name,
+                path=path,
+                inode=(state.st_dev, state.st_ino),
+                size=state.st_size,
+                rotated_ns=None,
+                may_grow=True,
+                unfit=files.unfit(state),
+            )
+            if handle is not None and not file.unfit:
+                self._open = _Open(file, handle)
+                return
+            self._unfit = file
+        if handle is not None:
+            os.close(handle)
+
     def _drain(self, reader: merge.Reader, *, is_over: bool = False) -> Iterator[Entry]:
         """Lines of the open file up to its last newline, or to its end when it is over."""
         if self._open is None:
             return
-        size = os.fstat(self._open.handle).st_size
+        state = os.fstat(self._open.handle)
+        if files.unfit(state):
+            return  # it was a log until now: it is named as soon as that is seen of its name
+        size = state.st_size
         if size < self._open.offset:
             self._open.offset = 0  # emptied in place
         file = dataclasses.replace(self._open.file, size=size, may_grow=not is_over)

@@ -18,6 +18,7 @@ from paymesh.policy.log.files import LogFile
 from paymesh.policy.log.moments import SECOND_NS
 from paymesh.policy.log.records import Damage, Entry
 from paymesh.policy.log.selection import Selection
+from paymesh.runtime.files import IrregularFileError, open_regular
 
 # Above the decision point's own limits for a decision and its record, 0.9 s and 1 s.
 SLACK_NS = 2 * SECOND_NS
@@ -44,7 +45,7 @@ class Reader:
         until_ns: int | None = None,
     ) -> None:
         self._selection = selection
-        self._report = report
+        self.report = report
         self._since_ns = since_ns if since_ns is not None else 0
         self._until_ns = until_ns
         self._needles = selection.needles()
@@ -89,7 +90,7 @@ class Reader:
         kept, rest = records.split_damaged(line.data)
         size = line.size - len(rest)
         cut = size == kept and records.is_cut(line.data[:kept])
-        self._report(Damage(file, line.offset, size, cut))
+        self.report(Damage(file, line.offset, size, cut))
         return rest
 
     def _stream(self, chain: Sequence[LogFile], *, is_backwards: bool) -> Iterator[Entry]:
@@ -97,6 +98,9 @@ class Reader:
             if file.rotated_ns is not None and file.rotated_ns < self._since_ns:
                 if is_backwards:
                     return
+                continue
+            if file.unfit:
+                self.report(Damage(file, 0, file.size, cut=False))
                 continue
             with contextlib.ExitStack() as stack:
                 handle = opened(file)
@@ -122,15 +126,17 @@ class Reader:
 
 
 def opened(file: LogFile) -> int | None:
-    """A file descriptor of the file, under its name of today; None when it was removed.
+    """A file descriptor of the file, under its name of today; None when it was removed or is unfit.
 
     Raises:
         ConfigError: it may not be read.
     """
+    if file.unfit:
+        return None
     for path in (file.path, *_others(file)):
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
+            handle = open_regular(path)
+        except (FileNotFoundError, IrregularFileError):
             continue
         except PermissionError as error:
             raise files.forbidden(error) from error

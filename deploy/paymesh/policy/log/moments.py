@@ -28,13 +28,17 @@ def parse(text: str, now_ns: int) -> int:
     """
     if _DURATION.fullmatch(text):
         parts = re.findall(r"(\d+)([smhd])", text)
-        return now_ns - sum(int(count) * _UNIT_SECONDS[unit] for count, unit in parts) * SECOND_NS
-    found = of(text)
+        ago_seconds = sum(int(count) * _UNIT_SECONDS[unit] for count, unit in parts)
+        found: int | None = now_ns - ago_seconds * SECOND_NS
+    else:
+        found = of(text)
     if found is None:
         raise ConfigError(
             f"{text!r} is no time: write how long ago, such as 10m, 2h or 1d,"
             " or a time such as 2026-11-21T10:15:00Z"
         )
+    if found < 0:
+        raise ConfigError(f"{text!r} is before 1970: no decision is that old")
     return found
 
 
@@ -52,8 +56,9 @@ def of(stamp: str) -> int | None:
 def _second_ns(whole: str, zone: str) -> int | None:
     """Records of one second stand together: it is worked out once."""
     try:
-        moment = dt.datetime.fromisoformat(whole + ("+00:00" if zone in "Zz" else zone))
-    except ValueError:
+        there = dt.datetime.fromisoformat(whole + ("+00:00" if zone in "Zz" else zone))
+        moment = there.astimezone(dt.UTC)  # whose year may be one that there is not
+    except (ValueError, OverflowError):
         return None
     return int(moment.timestamp()) * SECOND_NS
 

@@ -44,6 +44,8 @@ class Damage:
 
     Attributes:
         cut: it is the beginning of a record; otherwise it is something else.
+
+    Of a file that is unfit nothing was read at all.
     """
 
     file: LogFile
@@ -52,6 +54,8 @@ class Damage:
     cut: bool
 
     def __str__(self) -> str:
+        if self.file.unfit:
+            return f"{self.file.path} {self.file.unfit}: nothing of it is read"
         what = "a record was cut" if self.cut else "there is something that is no record"
         return f"{what} in {self.file.path} at byte {self.offset} ({self.size} bytes)"
 
@@ -72,7 +76,8 @@ def seems_whole(line: bytes) -> bool:
 def parse(line: bytes) -> Record | None:
     """The record of a line; None when it is none."""
     try:
-        found = json.loads(line)
+        # Bytes would be taken for UTF-16 too, and for UTF-8 that is none.
+        found = json.loads(line.decode())
     except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict) or not isinstance(found.get("decision_id"), str):

@@ -57,10 +57,10 @@ class Selection:
     def matches(self, record: Record, workload: str) -> bool:
         """Whether a record of this workload's log is wanted."""
         return (
-            self.caller in {None, record.get("caller")}
-            and self.reason in {None, record.get("reason")}
-            and self.grant in {None, record.get("grant")}
-            and self.allowed in {None, record.get("allowed")}
+            self.caller in {None, _text(record.get("caller"))}
+            and self.reason in {None, _text(record.get("reason"))}
+            and self.grant in {None, _text(record.get("grant"))}
+            and (self.allowed is None or record.get("allowed") is self.allowed)
             and str(record["decision_id"]).startswith(self.decision_id or "")
             and (self.revision is None or _is_revision(record.get("revision"), self.revision))
             and (self.rpc is None or is_rpc(record.get("rpc"), self.rpc, workload))
