@@ -1,7 +1,9 @@
 package ship
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"time"
 )
 
@@ -19,9 +21,24 @@ type record struct {
 	Revision   string    `json:"revision"`
 }
 
-// parse returns false for what is no record, such as a line that was cut.
+// begin of every record. Quotes in a string are escaped, so that within a line this is
+// the beginning of an object.
+var begin = []byte(`{"decision_id":`)
+
+// parse returns false for what is no record, such as a line that was cut. A record has
+// an id and a time; what else it has the receiver may make of what it can.
 func parse(line []byte) (record, bool) {
 	r := record{line: line}
 	err := json.Unmarshal(line, &r)
-	return r, err == nil && r.DecisionID != "" && !r.Time.IsZero()
+	var other *json.UnmarshalTypeError
+	return r, (err == nil || errors.As(err, &other)) && r.DecisionID != "" && !r.Time.IsZero()
+}
+
+// parseBehind finds the record that was written behind one that was cut, without a
+// newline between.
+func parseBehind(damaged []byte) (record, bool) {
+	if i := bytes.LastIndex(damaged, begin); i > 0 {
+		return parse(damaged[i:])
+	}
+	return record{}, false
 }

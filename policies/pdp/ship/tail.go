@@ -8,12 +8,27 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 )
 
-// rotated files have the log's name and this behind it (decisionlog's rotate), so
-// that their order is that of their names.
-var rotated = regexp.MustCompile(`^\.\d{8}T\d{6}\.\d{9}Z$`)
+// rotated files have the log's name and this behind it (decisionlog's rotate).
+var rotated = regexp.MustCompile(`^\.\d{8}T\d{6}(?:\.\d{1,9})?Z$`)
+
+// age orders the names of rotated files, the oldest first; empty for another name. A
+// fraction of a second may be shorter than others, or left out.
+func age(base, name string) string {
+	suffix, isOfLog := strings.CutPrefix(name, base)
+	if !isOfLog || !rotated.MatchString(suffix) {
+		return ""
+	}
+	at, err := time.Parse(".20060102T150405Z", suffix)
+	if err != nil {
+		return ""
+	}
+	return at.Format("20060102T150405.000000000 ") + name
+}
 
 // lines are whole lines of the log, and where the cursor stands once they are
 // shipped.
@@ -95,6 +110,9 @@ func (t *tail) split(text []byte, maxRecords int) lines {
 			found.records = append(found.records, r)
 		} else if len(line) > 0 {
 			found.cut++
+			if r, ok := parseBehind(line); ok {
+				found.records = append(found.records, r)
+			}
 		}
 	}
 	if found.bytes == 0 && len(text) >= longestLine {
@@ -177,12 +195,18 @@ func (t *tail) names() ([]string, error) {
 		return nil, err
 	}
 	base, directory := filepath.Base(t.path), filepath.Dir(t.path)
-	var names []string
-	for _, entry := range entries { // sorted by name
-		name := entry.Name()
-		if len(name) > len(base) && name[:len(base)] == base && rotated.MatchString(name[len(base):]) && name > t.cursor.After {
-			names = append(names, filepath.Join(directory, name))
+	after := age(base, t.cursor.After)
+	var ages []string
+	for _, entry := range entries {
+		if age := age(base, entry.Name()); age > after {
+			ages = append(ages, age)
 		}
+	}
+	slices.Sort(ages)
+	var names []string
+	for _, age := range ages {
+		_, name, _ := strings.Cut(age, " ")
+		names = append(names, filepath.Join(directory, name))
 	}
 	return append(names, t.path), nil
 }
