@@ -185,6 +185,7 @@ def run(
     since_ns: int | None = None,
     until_ns: int | None = None,
     examples: int = 3,
+    is_regular: bool = False,
     read: Callable[[int], None] = lambda _: None,
 ) -> Report:
     """Judges the records of decision logs by another policy.
@@ -197,6 +198,7 @@ def run(
         since_ns: no earlier records; Unix time in nanoseconds.
         until_ns: only earlier records.
         examples: decision ids with each change.
+        is_regular: refuse links, pipes and devices: for a directory that others can write to.
         read: told how many bytes were read so far.
 
     Raises:
@@ -209,9 +211,10 @@ def run(
         "--until": _rfc3339(until_ns),
         "--examples": examples,
     }
+    careful = ["--regular"] if is_regular else []
     given = [f"{name}={value}" for name, value in options.items() if value is not None]
     # "--": a file may have any name.
-    command = [pdp, "replay", "--progress", *given, "--", *files]
+    command = [pdp, "replay", "--progress", *careful, *given, "--", *files]
     with tempfile.TemporaryFile() as answer, _started(command, answer) as process:
         words = _watch(process, read)
         if process.wait() != 0:

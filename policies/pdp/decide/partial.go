@@ -41,6 +41,9 @@ func (e *Engine) partial(input any, token json.RawMessage) []string {
 				found = append(found, pointer)
 			}
 		}
+		if hasToken && facts.Scheme == "unknown" && seen.Input.Knows(recorded.AuthorizationPointer) {
+			found = append(found, "/token")
+		}
 		for _, name := range facts.Withheld {
 			if seen.Claims.Knows("/"+name) || seen.Header.Knows("/"+name) {
 				found = append(found, "/token/"+name)

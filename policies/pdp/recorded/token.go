@@ -11,7 +11,7 @@ import (
 
 // Token is what a record says about an end user's token, in the token's place.
 type Token struct {
-	Scheme    string                     `json:"scheme"`    // "bearer" or "other"
+	Scheme    string                     `json:"scheme"`    // "bearer", "other", or "unknown" if its facts could not be had
 	Signature string                     `json:"signature"` // of a bearer token: "valid", "invalid" or "malformed"
 	Key       string                     `json:"key"`       // kid of the key that verified it
 	Header    map[string]json.RawMessage `json:"header"`

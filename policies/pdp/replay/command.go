@@ -68,6 +68,7 @@ policy looks; "cut" are lines of which only a part was written.`,
 	flags.StringVar(&since, "since", "", "RFC 3339; no earlier records")
 	flags.StringVar(&until, "until", "", "RFC 3339; only earlier records")
 	flags.IntVar(&options.Examples, "examples", options.Examples, "decision ids with each change")
+	flags.BoolVar(&options.IsRegular, "regular", false, "refuse a FILE that is a link, a pipe or a device: for directories that others can write to")
 	flags.BoolVar(&options.Plain, "plain", false, "evaluate every record by itself: slow, for comparison")
 	flags.BoolVar(&progress, "progress", false, "bytes read so far, to the standard error, a number a line")
 	if err := command.MarkFlagRequired("bundle"); err != nil {

@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -23,7 +24,13 @@ type policies struct {
 	mu         sync.Mutex
 	byRevision map[string]*environment
 	byContent  map[string]*environment
+	added      int // environments made for a key that none has
 }
+
+// maxAddedKeys: the keys in records are whatever the log's writer wants.
+const maxAddedKeys = 64
+
+var errManyKeys = errors.New("too many keys that no policy has")
 
 // environment is data.paymesh.environment of one revision or more, and the candidate's
 // decisions in it by their path.
@@ -120,6 +127,10 @@ func (p *policies) withKey(ctx context.Context, e *environment, id string) (*env
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.added >= maxAddedKeys {
+		return nil, errManyKeys
+	}
+	p.added++
 	made, err := p.make(ctx, recorded.WithKey(e.content, id), e.isMissing)
 	if err == nil {
 		e.with[id] = made

@@ -21,6 +21,7 @@ type Options struct {
 	Since, Until time.Time
 	Examples     int
 	Plain        bool // evaluate every record by itself
+	IsRegular    bool // read no links, pipes or devices
 	Files        []string
 	Stdin        io.Reader
 	Progress     func(bytes int) // may be nil
@@ -57,6 +58,8 @@ const (
 	unreadable     = "the request could not be read"
 	notRecorded    = "refused because it could not be recorded"
 	withoutInput   = "recorded without its input"
+	withoutToken   = "recorded without the facts of its token"
+	manyKeys       = "its token was verified by one key too many that no policy has"
 	needsMore      = "the policy asks for what no record holds"
 	unreadableTime = "no time that can be read"
 )
@@ -74,7 +77,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	if read == nil {
 		read = func(int) {}
 	}
-	source := &blocks{stdin: options.Stdin, read: read}
+	source := &blocks{stdin: options.Stdin, isRegular: options.IsRegular, read: read}
 	queue := make(chan *block, runtime.GOMAXPROCS(0))
 	tallies := make([]*tally, runtime.GOMAXPROCS(0))
 	var workers sync.WaitGroup

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"paymesh.internal/pdp/candidate"
 	"paymesh.internal/pdp/replay"
@@ -251,3 +254,64 @@ func TestErrors(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, fmt.Errorf("the disk is gone") }
+
+// A line without an end is passed over, whatever its length, and what comes after it is
+// judged.
+func TestOverlongLines(t *testing.T) {
+	for _, size := range []int{2<<20 + 1, 5 << 20} {
+		log := line(nil) + strings.Repeat("x", size) + "\n" + line(nil) + line(nil)
+		path := write(t, filepath.Join(t.TempDir(), "log"), log)
+		report := run(t, replay.Options{Bundle: bundle(t, policy, `{"workloads": ["a"]}`), Files: []string{path}})
+		if report.Judged != 3 || len(report.Cut) != 1 {
+			t.Errorf("%d bytes: judged %d, cut %v", size, report.Judged, report.Cut)
+		}
+	}
+	path := write(t, filepath.Join(t.TempDir(), "log"), line(nil)+strings.Repeat("x", 5<<20))
+	report := run(t, replay.Options{Bundle: bundle(t, policy, `{"workloads": ["a"]}`), Files: []string{path}})
+	if report.Judged != 1 || len(report.Cut) != 1 {
+		t.Errorf("without an end: judged %d, cut %v", report.Judged, report.Cut)
+	}
+}
+
+// What may have been put there by somebody else is not followed, waited for or read.
+func TestOnlyRegularFiles(t *testing.T) {
+	directory := t.TempDir()
+	target := write(t, filepath.Join(directory, "log"), line(nil))
+	link, pipe := filepath.Join(directory, "link"), filepath.Join(directory, "pipe")
+	if err := errors.Join(os.Symlink(target, link), unix.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	options := replay.Options{Bundle: bundle(t, policy, `{"workloads": ["a"]}`), IsRegular: true}
+	for _, path := range []string{link, pipe, directory} {
+		options.Files = []string{path}
+		if _, err := replay.Run(t.Context(), options); err == nil {
+			t.Errorf("%s was read", path)
+		}
+	}
+	options.Files = []string{target}
+	if report := run(t, options); report.Judged != 1 {
+		t.Errorf("judged %d", report.Judged)
+	}
+}
+
+// A record whose token could not be looked at, or is none of ours, is not judged and
+// stops nobody else's; keys that no policy has are believed up to a number.
+func TestOddTokens(t *testing.T) {
+	log := line(nil) + line(fields{"token": fields{"scheme": "unknown"}}) +
+		line(fields{"token": fields{"scheme": "bearer", "signature": "perhaps"}})
+	for i := range 100 {
+		log += line(fields{"token": fields{"scheme": "bearer", "signature": "valid", "key": fmt.Sprint("key-", i)}})
+	}
+	path := write(t, filepath.Join(t.TempDir(), "log"), log)
+	report := run(t, replay.Options{Bundle: bundle(t, policy, `{"workloads": ["a"]}`), Files: []string{path}})
+	skipped := 0
+	for _, count := range report.Skipped {
+		skipped += count
+	}
+	if report.Records != 103 || report.Judged+skipped != 103 || report.Judged > 66 || len(report.Changes) != 0 {
+		t.Errorf("got %+v", report)
+	}
+	if report.Skipped["recorded without the facts of its token"] != 1 {
+		t.Errorf("skipped %v", report.Skipped)
+	}
+}

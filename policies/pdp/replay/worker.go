@@ -31,6 +31,10 @@ type place struct{ revision, key string }
 const maxPlaces = 4096
 
 func (w *worker) block(ctx context.Context, part *block) error {
+	if part.overlong > 0 {
+		w.tally.cut = append(w.tally.cut, Cut{part.file, part.offset, part.overlong, false})
+		return nil
+	}
 	for begin := 0; begin < len(part.text); {
 		end := len(part.text)
 		if newline := bytes.IndexByte(part.text[begin:], '\n'); newline >= 0 {
@@ -71,6 +75,9 @@ func (w *worker) judge(ctx context.Context) error {
 	case errors.Is(err, candidate.ErrNotRecorded):
 		t.skipped[needsMore]++
 		return nil
+	case errors.Is(err, errManyKeys):
+		t.skipped[manyKeys]++
+		return nil
 	case errors.Is(err, symbolic.ErrUnreadable):
 		t.skipped[withoutInput]++
 		return nil
@@ -102,9 +109,15 @@ func whyNot(r *record, path string, isReadable bool, reason string) string {
 		return withError
 	case len(r.input) == 0 || r.omitted != nil:
 		return withoutInput
+	case bytes.Contains(r.token, unknownScheme):
+		return withoutToken
 	}
 	return ""
 }
+
+// unknownScheme stands in the record of a token whose facts could not be had. Inside
+// of a text its quotes would be escaped.
+var unknownScheme = []byte(`"scheme":"unknown"`)
 
 func pathOf(field []byte) string {
 	found := text(field)

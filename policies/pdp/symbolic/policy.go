@@ -258,7 +258,8 @@ func (p *Policy) withToken(input any, token *recorded.Token, e *evaluation) (any
 	}
 	header, err := p.keys.Authorization(token)
 	if err != nil {
-		return nil, err
+		// A log is its workload's to write: an odd token is its record's matter alone.
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	if e != nil {
 		if err := e.remember(header, token, p.keys); err != nil {

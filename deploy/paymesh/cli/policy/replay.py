@@ -175,6 +175,8 @@ def _run(against: str, scope: _Scope, examples: int, read: Callable[[int], None]
             since_ns=scope.since_ns,
             until_ns=scope.until_ns,
             examples=examples,
+            # Named ones are whoever asks' own business: they may well be pipes.
+            is_regular=bool(scope.logs),
             read=read,
         )
 
