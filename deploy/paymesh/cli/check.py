@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
-import rich.markup
 import typer
 
 from paymesh.cli import clusters
-from paymesh.cli.output import Format, console, print_json
+from paymesh.cli.output import Format, console, print_json, safe, safe_lines
 from paymesh.errors import ConfigError
 from paymesh.grants import load_grants
 from paymesh.mesh import load_mesh
@@ -80,11 +79,11 @@ def report(findings: Iterator[Finding], output: Format) -> bool:
         if finding.section != section:
             section = finding.section
             console.print(f"\n[bold]{section}[/bold]")
-        console.print(f"  {_MARKS[finding.level]} {rich.markup.escape(finding.name)}")
+        console.print(f"  {_MARKS[finding.level]} {safe(finding.name)}")
         if finding.level is not Level.OK:
-            problem = rich.markup.escape(finding.problem or "").replace("\n", "\n      ")
+            problem = safe_lines(finding.problem or "").replace("\n", "\n      ")
             console.print(f"      {problem}")
-            console.print(f"      → {rich.markup.escape(finding.mend or '')}")
+            console.print(f"      → {safe(finding.mend or '')}")
     problems = [finding for finding in found if finding.level is Level.PROBLEM]
     if output is Format.JSON:
         print_json(

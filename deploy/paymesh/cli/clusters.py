@@ -8,11 +8,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
-import rich.markup
 import rich.status
 import typer
 
-from paymesh.cli.output import console, fail
+from paymesh.cli.output import console, fail, safe
 from paymesh.errors import ConfigError
 from paymesh.mesh import Mesh, load_mesh, repository_root
 from paymesh.paths import Paths, default_paths
@@ -43,12 +42,12 @@ class _Lines:
 
     def done(self, line: str) -> None:
         """A step is done."""
-        console.print(f"✔ {rich.markup.escape(line)}")
+        console.print(f"✔ {safe(line)}")
         self._said = time.monotonic()
 
     def waiting(self, line: str) -> None:
         """What is being waited for now."""
-        text = f"waiting for {rich.markup.escape(line)}"
+        text = f"waiting for {safe(line)}"
         if self._status is not None:
             self._status.update(text)
         elif line != self._last and time.monotonic() - self._said >= _PLAIN_INTERVAL_SECONDS:
@@ -57,7 +56,7 @@ class _Lines:
 
     def note(self, line: str) -> None:
         """Something that the user should know."""
-        console.print(f"‼ {rich.markup.escape(line)}")
+        console.print(f"‼ {safe(line)}")
 
 
 @contextlib.contextmanager

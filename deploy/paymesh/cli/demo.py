@@ -7,12 +7,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
-import rich.markup
 import typer
 
 from paymesh.cli import clusters
 from paymesh.cli.lifecycle import bring_down, bring_up, is_up
-from paymesh.cli.output import Format, console, print_json
+from paymesh.cli.output import Format, console, print_json, safe
 from paymesh.mesh import load_mesh
 from paymesh.paths import default_paths
 
@@ -135,7 +134,7 @@ class _Printer:
             self._step = line.step
             console.print(f"\n[bold]{line.step}[/bold]")
         mark = "[green]✔[/green]" if line.expected else "[red]✗[/red]"
-        what, outcome = rich.markup.escape(line.what), rich.markup.escape(line.outcome)
+        what, outcome = safe(line.what), safe(line.outcome)
         console.print(f"  {mark} {what:<{_WIDTH}} {outcome}")
 
 

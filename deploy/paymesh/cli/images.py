@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import rich.markup
+import rich.console
 import typer
 
-from paymesh.cli.output import Format, console, errors, print_json
+from paymesh.cli.output import Format, console, errors, print_json, safe
 from paymesh.errors import SetupError
 from paymesh.paths import default_paths
 
@@ -141,4 +141,4 @@ class _Steps:
             and now - self._shown >= _LINE_INTERVAL_SECONDS
         ):
             self._shown = now
-            self._show.print(f"  … {rich.markup.escape(line.strip()[:120])}")
+            self._show.print(f"  … {safe(line.strip()[:120])}")

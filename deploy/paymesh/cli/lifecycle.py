@@ -6,12 +6,11 @@ import sys
 import time
 from typing import Annotated, Any
 
-import rich.markup
 import rich.status
 import rich.table
 import typer
 
-from paymesh.cli.output import Format, console, print_json
+from paymesh.cli.output import Format, console, print_json, safe, safe_lines
 from paymesh.errors import ConfigError
 from paymesh.mesh import Mesh, load_mesh
 from paymesh.paths import Paths, default_paths
@@ -19,6 +18,7 @@ from paymesh.runtime import lifecycle
 from paymesh.runtime import logs as runtime_logs
 from paymesh.runtime import status as runtime_status
 from paymesh.runtime.status import MeshStatus
+from paymesh.terminal import printable_lines
 
 _COLOURS = {
     "ready": "green",
@@ -160,7 +160,7 @@ def _with_progress(work: object, *, quiet: bool) -> None:
         work(lambda _: None)
     elif sys.stdout.isatty():
         with console.status("starting") as line:
-            work(lambda found: line.update(rich.markup.escape(_summary(found))))
+            work(lambda found: line.update(safe(_summary(found))))
     else:
         shown: set[str] = set()
         work(lambda found: _print_new(found, shown))
@@ -218,11 +218,11 @@ def _print(found: MeshStatus) -> None:
             str(process.pid or ""),
             _duration(process.uptime_seconds(now)),
             str(process.restarts),
-            rich.markup.escape(process.last_exit or ""),
+            safe(process.last_exit or ""),
         )
     console.print(table)
     if found.error:
-        console.print(rich.markup.escape(found.error))
+        console.print(safe_lines(found.error))
     _print_policy(runtime_status.read_policy(default_paths()))
     if not found.separate_uids:
         console.print("one uid for all workloads: weaker separation than as root")
@@ -234,7 +234,7 @@ def _print_policy(policy: dict[str, Any] | None) -> None:
     if policy["state"] == "ok":
         console.print(f"policy {policy['revision']} is in force")
     else:
-        problem = rich.markup.escape(policy["problem"])
+        problem = safe_lines(policy["problem"])
         console.print(
             f"[bold yellow]the last edit of the policy was refused:[/bold yellow] {problem}\n"
             f"policy {policy['revision']} stays in force"
@@ -256,5 +256,6 @@ def _duration(seconds: float | None) -> str:
 
 def _print_line(process: str, line: str, width: int, *, alone: bool) -> None:
     text = line if alone else f"{process:<{width}}  {line}"
-    sys.stdout.write(text + "\n")
+    # A program gets the bytes; a terminal would obey some of them.
+    sys.stdout.write((printable_lines(text) if sys.stdout.isatty() else text) + "\n")
     sys.stdout.flush()

@@ -8,6 +8,9 @@ import sys
 from typing import Any
 
 import rich.console
+import rich.markup
+
+from paymesh.terminal import printable, printable_lines
 
 
 class Format(enum.StrEnum):
@@ -21,28 +24,26 @@ console = rich.console.Console(highlight=False, soft_wrap=True)
 errors = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def printable(text: object) -> str:
-    """Text without what a terminal would obey: a character of that kind is shown as its number."""
-    words = str(text)
-    if words.isprintable():
-        return words
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in words)
-
-
 def safe(text: object) -> str:
-    """Text that somebody else has chosen, for the console: as it is, and nothing more than text.
-
-    Every text that is not this program's own goes through this: what a workload, a caller, a
-    policy or a file says.
+    """Text that is not this program's own, for the console: what a workload, a caller, a policy
+    or a file says is text and nothing more, no markup and no order to a terminal.
     """
     return rich.markup.escape(printable(text))
 
 
+def safe_lines(text: str) -> str:
+    """The same of text that may have several lines."""
+    return rich.markup.escape(printable_lines(text))
+
+
 def print_json(value: Any) -> None:
     """One JSON document on standard output, for programs: never coloured, keys in order."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if not text.replace("\n", "").isprintable():
+        text = json.dumps(value, indent=2)  # with what a terminal would obey as \u escapes
+    sys.stdout.write(text + "\n")
 
 
 def fail(message: str) -> None:
     """A sentence on standard error; red where there is a terminal."""
-    errors.print(f"[bold red]error:[/bold red] {rich.markup.escape(message)}")
+    errors.print(f"[bold red]error:[/bold red] {safe_lines(message)}")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import rich.markup
 import typer
 
 from paymesh import binaries
-from paymesh.cli.output import Format, console, print_json
+from paymesh.cli.output import Format, console, print_json, safe
 from paymesh.cli.policy.matrix import asking
 from paymesh.mesh import repository_root
 from paymesh.paths import default_paths
@@ -54,7 +53,7 @@ def who_can(
             }
         )
         return
-    console.print(f"[bold]{rich.markup.escape(name)}[/bold]")
+    console.print(f"[bold]{safe(name)}[/bold]")
     for one in allowed:
         _print(one, f"{one.caller} as {one.who}")
     if not allowed:
@@ -111,11 +110,11 @@ def _ask(source: Source, plan: Plan, part: Plan) -> tuple[list[Permission], list
 
 
 def _print(one: Permission, title: str) -> None:
-    console.print(f"  [green]✔[/green] {rich.markup.escape(title)}")
+    console.print(f"  [green]✔[/green] {safe(title)}")
     _say(f"      when   {one.when}")
     if one.grant:
         _say(f"      grant  {one.grant}, {one.place}: {one.why}")
 
 
 def _say(text: str) -> None:
-    console.print(rich.markup.escape(text))
+    console.print(safe(text))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import rich.markup
 import typer
 
 from paymesh import binaries
-from paymesh.cli.output import Format, console, print_json
+from paymesh.cli.output import Format, console, print_json, safe
 from paymesh.cli.policy.matrix import asking
 from paymesh.mesh import repository_root
 from paymesh.paths import default_paths
@@ -88,7 +87,7 @@ def _print(found: Comparison) -> None:
             _print_group(found, group)
     if not found.changes:
         said = f"{found.base} and {found.head} allow and refuse the same"
-        console.print(f"✔ {rich.markup.escape(said)}")
+        console.print(f"✔ {safe(said)}")
     _print_unapproved(found)
 
 
@@ -100,8 +99,8 @@ def _print_group(found: Comparison, group: Group) -> None:
     user = who(found.plan, group.users)
     rpcs = _some(group.targets)
     when = f": {group.when}" if group.when else ""
-    said = rich.markup.escape(f"{_some(group.callers)} as {user} → {rpcs}{when}")
-    why = rich.markup.escape(f"{', '.join(group.before)} → {', '.join(group.after)}")
+    said = safe(f"{_some(group.callers)} as {user} → {rpcs}{when}")
+    why = safe(f"{', '.join(group.before)} → {', '.join(group.after)}")
     approved = "; approved" if group.approved else ""
     console.print(f"  {marks.get(group.kind, '~')} {said} [dim]({why}{approved})[/dim]")
 
@@ -118,7 +117,7 @@ def _print_unapproved(found: Comparison) -> None:
         "\nNot approved. If this is meant, somebody else adds to policies/approvals.yaml:"
     )
     for line in dict.fromkeys(_line(found, change) for change in found.unapproved):
-        console.print(rich.markup.escape(line))
+        console.print(safe(line))
 
 
 def _line(found: Comparison, change: Change) -> str:

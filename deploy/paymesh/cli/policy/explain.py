@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
 from paymesh.cli.output import console, errors, print_json
+from paymesh.terminal import printable_lines
 
 
 class Form(enum.StrEnum):
@@ -60,5 +62,9 @@ def explain(
     if output is Form.JSON:
         print_json(dataclasses.asdict(found))
         return
-    for line in text.sentences(found):
-        console.print(line, style=_STYLES.get(line.lstrip()[:1]), markup=False)
+    _show(text.sentences(found))
+
+
+def _show(lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(printable_lines(line), style=_STYLES.get(line.lstrip()[:1]), markup=False)

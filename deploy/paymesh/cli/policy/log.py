@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import json
 import sys
 import threading
 import time
@@ -12,11 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import rich.markup
 import rich.text
 import typer
 
-from paymesh.cli.output import Format, console, errors
+from paymesh.cli.output import Format, console, errors, safe
 from paymesh.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class _Printer:
         for entry in entries:
             self.count += 1
             if self._is_json:
-                sys.stdout.buffer.write(entry.line + b"\n")
+                sys.stdout.buffer.write(_json_line(entry) + b"\n")
                 continue
             if self.count == 1:
                 self._line([(self._layout.header(), "bold")])
@@ -187,7 +187,14 @@ class _Printer:
     @staticmethod
     def damage(found: Damage) -> None:
         """What cannot be read goes to the standard error."""
-        errors.print(f"[yellow]‼[/yellow] {rich.markup.escape(str(found))}")
+        errors.print(f"[yellow]‼[/yellow] {safe(str(found))}")
+
+
+def _json_line(entry: Entry) -> bytes:
+    """The record's own bytes; for a terminal, without what it would obey."""
+    if not console.is_terminal or entry.line.decode().isprintable():
+        return entry.line
+    return json.dumps(entry.record, separators=(",", ":")).encode()
 
 
 def _require(run: Path, workload: str | None, reason: str | None) -> None:

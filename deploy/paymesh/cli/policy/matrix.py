@@ -6,11 +6,11 @@ import enum
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import rich.markup
+import rich.status
 import typer
 
 from paymesh import binaries
-from paymesh.cli.output import console, errors
+from paymesh.cli.output import console, errors, safe
 from paymesh.errors import ConfigError, PaymeshError
 from paymesh.mesh import repository_root
 from paymesh.paths import default_paths
@@ -91,22 +91,18 @@ def _table(state: State) -> None:
     allowed = answers.permissions(state.plan, state.matrix, state.source)
     strangers = always_refused(state.matrix)
     for target in state.plan.targets:
-        console.print(f"[bold]{_plain(target.name)}[/bold]")
+        console.print(f"[bold]{safe(target.name)}[/bold]")
         for one in allowed:
             if one.rpc == target.name:
-                grant = f" [dim]({_plain(one.grant)})[/dim]" if one.grant else ""
-                said = _plain(f"{one.caller} as {one.who}: {one.when}")
+                grant = f" [dim]({safe(one.grant)})[/dim]" if one.grant else ""
+                said = safe(f"{one.caller} as {one.who}: {one.when}")
                 console.print(f"  [green]✔[/green] {said}{grant}")
         others = [
             f"{reason} ({', '.join(names)})"
             for reason, callers in reasons(state.matrix, target).items()
             if (names := [caller for caller in callers if caller not in strangers])
         ]
-        console.print(f"  [red]✗[/red] otherwise {_plain('; '.join(others))}")
+        console.print(f"  [red]✗[/red] otherwise {safe('; '.join(others))}")
     console.print("[bold]whatever they call[/bold]")
     for caller, refused in strangers.items():
-        console.print(f"  [red]✗[/red] {_plain(caller)}: {_plain(', '.join(refused))}")
-
-
-def _plain(text: str) -> str:
-    return rich.markup.escape(text)
+        console.print(f"  [red]✗[/red] {safe(caller)}: {safe(', '.join(refused))}")

@@ -224,7 +224,7 @@ def _print(report: Report, against: str) -> None:
     _print_gaps(report)
     example = next((change.examples[0] for change in report.changes if change.examples), None)
     if example:
-        console.print(f"\nWhat one rested on: paymesh policy explain {example}")
+        console.print(f"\nWhat one rested on: paymesh policy explain {safe(example)}")
 
 
 def _print_change(change: Change) -> None:

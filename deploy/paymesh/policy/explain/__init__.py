@@ -31,7 +31,7 @@ from paymesh.policy.explain.model import Policy as PolicyFacts
 from paymesh.policy.explain.objects import ObjectQuestion, person
 from paymesh.policy.explain.words import both
 from paymesh.policy.log.records import Entry, Record
-from paymesh.policy.log.table import printable
+from paymesh.terminal import printable
 
 CALL_PATH = "paymesh/authz/decision"
 OBJECT_PATH = "paymesh/objects/decision"

@@ -14,7 +14,7 @@ from paymesh.policy.explain.ground import Ground
 from paymesh.policy.explain.model import Closed, Condition, Explanation, Grant, Person, Remedy
 from paymesh.policy.explain.question import Question
 from paymesh.policy.explain.trials import Trials, phrases
-from paymesh.policy.log.table import printable
+from paymesh.terminal import printable
 
 _AUTHZ = "data.paymesh.authz."
 _CONDITIONS = f"{_AUTHZ}condition"

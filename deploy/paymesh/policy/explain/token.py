@@ -11,7 +11,7 @@ from paymesh.policy.explain.asking import Policy
 from paymesh.policy.explain.model import Token
 from paymesh.policy.explain.question import Question, good_claims, with_claims
 from paymesh.policy.log import moments
-from paymesh.policy.log.table import printable
+from paymesh.terminal import printable
 
 REASON = "data.paymesh.authz.token_reason"
 _SHAPES = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from meshkit.currencies import CURRENCIES
 from paymesh.policy.log.moments import SECOND_NS
-from paymesh.policy.log.table import printable
+from paymesh.terminal import printable
 
 _MINOR_UNITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _MOST_LISTED = 8

@@ -13,6 +13,7 @@ import functools
 from paymesh.policy.log.moments import SECOND_NS
 from paymesh.policy.log.records import Entry, Record
 from paymesh.policy.log.selection import proven_user, roles
+from paymesh.terminal import printable
 
 # Text and its style, as rich names it.
 Piece = tuple[str, str]
@@ -116,11 +117,3 @@ def short_user(record: Record) -> str:
     if user is None:
         return "?" if record.get("token") else ""
     return " ".join([printable(user.get("sub")), printable(",".join(roles(user)))]).strip()
-
-
-def printable(value: object) -> str:
-    """Text without what a terminal would obey."""
-    text = value if isinstance(value, str) else "" if value is None else str(value)
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
