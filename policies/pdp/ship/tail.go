@@ -6,29 +6,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"syscall"
-	"time"
 )
-
-// rotated files have the log's name and this behind it (decisionlog's rotate).
-var rotated = regexp.MustCompile(`^\.\d{8}T\d{6}(?:\.\d{1,9})?Z$`)
-
-// age orders the names of rotated files, the oldest first; empty for another name. A
-// fraction of a second may be shorter than others, or left out.
-func age(base, name string) string {
-	suffix, isOfLog := strings.CutPrefix(name, base)
-	if !isOfLog || !rotated.MatchString(suffix) {
-		return ""
-	}
-	at, err := time.Parse(".20060102T150405Z", suffix)
-	if err != nil {
-		return ""
-	}
-	return at.Format("20060102T150405.000000000 ") + name
-}
 
 // lines are whole lines of the log, and where the cursor stands once they are
 // shipped.
@@ -194,21 +174,7 @@ func (t *tail) names() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, directory := filepath.Base(t.path), filepath.Dir(t.path)
-	after := age(base, t.cursor.After)
-	var ages []string
-	for _, entry := range entries {
-		if age := age(base, entry.Name()); age > after {
-			ages = append(ages, age)
-		}
-	}
-	slices.Sort(ages)
-	var names []string
-	for _, age := range ages {
-		_, name, _ := strings.Cut(age, " ")
-		names = append(names, filepath.Join(directory, name))
-	}
-	return append(names, t.path), nil
+	return append(rotatedSince(t.cursor.After, t.path, entries), t.path), nil
 }
 
 // leave goes on to the next file when this one has ended. The log's writer looks
