@@ -31,6 +31,10 @@ def _shadow(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+def _states() -> dict[str, dict[str, Any]]:
+    return {state["workload"]: state for state in _shadow("status")["workloads"]}
+
+
 @pytest.fixture
 def candidate(tmp_path: Path) -> Path:
     """The checkout's policies where auditors may create payments and customers not list them."""
@@ -78,6 +82,8 @@ def test_a_candidate_is_asked_on_live_traffic_and_enforced_by_nobody(
         assert refused.reason == "USER_ROLE_MISSING"
         assert world.as_user("alice", "payments/ListPayments").ok
         world.until(lambda: len(_shadow("differences")) >= 2, "two differences are listed")
+        # The counts are written now and then, not with each difference.
+        world.until(lambda: _states()["payments"]["deny_to_allow"] == 1, "it is counted")
         opened, *rest = _shadow("differences")
         assert opened["kind"] == "deny_to_allow"
         assert opened["caller"] == "gateway"
@@ -88,7 +94,7 @@ def test_a_candidate_is_asked_on_live_traffic_and_enforced_by_nobody(
         for change in (opened, *rest):
             for example in change["examples"]:
                 assert _records(world)[example]["reason"] == change["before"]["reason"]
-        states = {state["workload"]: state for state in _shadow("status")["workloads"]}
+        states = _states()
         assert {state["revision"] for state in states.values()} == {on["revision"]}
         assert states["payments"]["deny_to_allow"] == 1
         assert states["payments"]["errors"] == 0

@@ -15,6 +15,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from paymesh.errors import SetupError
 from paymesh.runtime.accounts import Account
 
 SECRET_BYTES = 32
@@ -53,6 +54,9 @@ def write_file(path: Path, data: bytes | str, mode: int, owner: Account | None =
     """Replaces `path` atomically by a file of exactly this mode and owner.
 
     A file that is already right is left alone, so that its time means something.
+
+    Raises:
+        SetupError: a directory stands there.
     """
     content = data.encode() if isinstance(data, str) else data
     uid, gid = (owner.uid, owner.gid) if owner else (os.geteuid(), os.getegid())
@@ -69,8 +73,10 @@ def write_file(path: Path, data: bytes | str, mode: int, owner: Account | None =
                 os.fchown(file.fileno(), uid, gid)
             os.fchmod(file.fileno(), mode)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, IsADirectoryError):
+            raise SetupError(f"{path} is a directory, where a file has to be: remove it") from error
         raise
 
 

@@ -18,7 +18,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from paymesh.errors import ConfigError
+from paymesh.errors import ConfigError, SetupError
 from paymesh.mesh import Mesh, Workload
 from paymesh.paths import Paths
 from paymesh.render.pdp import Receiver
@@ -82,20 +82,24 @@ class Shipping:
         )
 
     def copy(self) -> None:
-        """Gives every decision point the files as they are now.
+        """Gives every decision point the files as they are now; one whose directory does not
+        take them keeps none of the others from theirs.
 
         Raises:
             ConfigError: one cannot be read.
+            SetupError: some decision points could not be given theirs.
         """
+        problems = []
         for variable, copy in self._copies.items():
             content = _read(variable, copy.source)
             for workload in self._mesh.services():
-                write_file(
-                    self._paths.workload(workload.name) / copy.name,
-                    content,
-                    copy.mode,
-                    self._accounts.of(workload.name),
-                )
+                path = self._paths.workload(workload.name) / copy.name
+                try:
+                    write_file(path, content, copy.mode, self._accounts.of(workload.name))
+                except (OSError, SetupError) as error:
+                    problems.append(str(error))
+        if problems:
+            raise SetupError("; ".join(problems))
 
     async def follow(self, say: Callable[[str], None]) -> None:
         """Copies what changes until cancelled; until a file can be read again, the copies stay.
@@ -109,7 +113,7 @@ class Shipping:
             try:
                 await asyncio.to_thread(self.copy)
                 problem = ""
-            except (ConfigError, OSError) as error:
+            except (ConfigError, SetupError, OSError) as error:
                 problem = str(error)
             if problem and problem != said:
                 say(f"the decision points keep the shipping's files that they have: {problem}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from paymesh.errors import SetupError
 from paymesh.runtime.accounts import Account
 from paymesh.runtime.files import (
     IrregularFileError,
@@ -86,7 +87,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     target = tmp_path / "directory"
     target.mkdir()
     (target / "occupied").mkdir()
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(SetupError, match="occupied is a directory"):
         write_file(target / "occupied", "text", 0o600)
     assert sorted(path.name for path in target.iterdir()) == ["occupied"]
 

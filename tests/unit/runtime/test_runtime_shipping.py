@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from paymesh.errors import ConfigError
+from paymesh.errors import ConfigError, SetupError
 from paymesh.mesh import Mesh
 from paymesh.paths import Paths
 from paymesh.runtime import shipping
@@ -63,6 +63,25 @@ def test_each_decision_point_gets_its_own_copies(
         assert copy.read_text() == "s3cr3t\n"
         assert stat.S_IMODE(copy.stat().st_mode) == 0o400
         assert (directory / str(receiver.ca_file)).read_text() == "certificates\n"
+
+
+def test_one_workload_keeps_no_other_from_its_token(tmp_path: Path, mesh: Mesh) -> None:
+    """A directory that it has put in the way is named, and everybody else is served."""
+    token, authorities = tmp_path / "token", tmp_path / "ca.pem"
+    token.write_text("s3cr3t")
+    authorities.write_text("certificates")
+    environment = {
+        HTTP_ENDPOINT: "https://logs.example/",
+        TOKEN_FILE: str(token),
+        CA_FILE: str(authorities),
+    }
+    found = _shipping(tmp_path, mesh, environment)
+    first, *others = [tmp_path / "home/run" / workload.name for workload in mesh.services()]
+    (first / "shipping-token").mkdir()
+    with pytest.raises(SetupError, match=f"{first}/shipping-token is a directory.*remove it"):
+        found.copy()
+    assert all((other / "shipping-token").read_text() == "s3cr3t" for other in others)
+    assert all((one / "shipping-ca.pem").is_file() for one in (first, *others))
 
 
 def test_a_renewed_token_is_handed_on(
