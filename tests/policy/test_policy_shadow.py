@@ -20,7 +20,8 @@ from paymesh.errors import ConfigError, SetupError
 from paymesh.mesh import Mesh
 from paymesh.paths import Paths
 from paymesh.policy import bundle, publisher, shadow, shadow_report
-from paymesh.render.pdp import SHADOW_DIFFERENCES, SHADOW_KEY_ID, SHADOW_STATE
+from paymesh.policy.names import SHADOW_KEY_ID
+from paymesh.render.pdp import SHADOW_DIFFERENCES, SHADOW_STATE
 from paymesh.runtime import pki
 
 from . import live

@@ -23,7 +23,7 @@ from paymesh.kube.objects import COMPONENT, MANAGER, PART_OF, Key, Object, decod
 from paymesh.kube.secrets import TRUST
 from paymesh.kube.site import Site
 from paymesh.mesh import Mesh
-from paymesh.policy import bundle, compiler, publisher
+from paymesh.policy import bundle, compiler, names, publisher
 from paymesh.policy.bundle import Bundle, BundleError
 from paymesh.policy.contents import digest
 from paymesh.policy.environment import environment
@@ -69,7 +69,7 @@ def published(value: Object | None, home: Home) -> Bundle | None:
     Raises:
         BundleError: it is damaged, or not signed with this home's key.
     """
-    data = decoded(value).get(bundle.FILE_NAME) if value is not None else None
+    data = decoded(value).get(names.FILE_NAME) if value is not None else None
     return bundle.verify(data, home.bundle_key.public_key()) if data else None
 
 
@@ -257,7 +257,7 @@ def _write(cluster: Cluster, mesh: Mesh, before: Object | None, fresh: Bundle) -
             "labels": {PART_OF: MANAGER, COMPONENT: "platform"},
             "annotations": {REVISION: fresh.revision},
         },
-        "binaryData": {bundle.FILE_NAME: base64.b64encode(fresh.data).decode("ascii")},
+        "binaryData": {names.FILE_NAME: base64.b64encode(fresh.data).decode("ascii")},
     }
     try:
         if before is None:

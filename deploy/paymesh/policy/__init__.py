@@ -2,6 +2,7 @@
 
 coverage      every RPC is granted or closed, every grant names things that exist
 environment   what the policy has to know of this mesh: workloads, trust domain, users' issuer
+names         what bundles and the keys of their signatures are called
 contents      the files of a bundle, before anything is signed
 bundle        signed, packed, read back, published
 compiler      the decision point's own compiler, kept warm

@@ -28,11 +28,9 @@ from jwt.utils import base64url_decode, base64url_encode, der_to_raw_signature, 
 
 from paymesh.errors import SetupError
 from paymesh.policy.contents import ROOTS, Files, digest
+from paymesh.policy.names import FILE_NAME, KEY_ID, MAX_BUNDLE_BYTES
 from paymesh.runtime.files import write_file
 
-KEY_ID = "paymesh-bundle"
-FILE_NAME = "paymesh.tar.gz"
-MAX_BUNDLE_BYTES = 8 << 20
 MAX_UNPACKED_BYTES = 32 << 20
 # Time counts more than bytes: who fetches it is near.
 _COMPRESSION = 1

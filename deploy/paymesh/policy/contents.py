@@ -21,6 +21,8 @@ from paymesh.grants import Grants, parse_grants
 
 Files = dict[str, bytes]
 
+# Where a bundle has what the mesh tells its policy.
+ENVIRONMENT = "paymesh/environment/data.json"
 ROOTS = ("paymesh", "system")
 # Some 25,000 grants.
 MAX_FILE_BYTES = 8 << 20
@@ -97,7 +99,7 @@ def read(policies: Path, environment: Mapping[str, Any], cache: Cache) -> Conten
                 raise ConfigError(f"{path} is neither Rego nor data.yaml: move it elsewhere")
     if found is None:
         raise ConfigError(f"{policies / _GRANTS} is missing")
-    files["paymesh/environment/data.json"] = _json(environment)
+    files[ENVIRONMENT] = _json(environment)
     return found
 
 

@@ -21,6 +21,7 @@ from paymesh.errors import SetupError
 from paymesh.mesh import Mesh
 from paymesh.paths import Paths
 from paymesh.policy import bundle
+from paymesh.policy.contents import ENVIRONMENT
 from paymesh.policy.log import files as logs
 from paymesh.policy.log import moments, writers
 from paymesh.policy.log.records import Damage
@@ -42,7 +43,6 @@ NO_QUESTIONS = frozenset(
         "refused because it could not be recorded",
     }
 )
-_ENVIRONMENT = "paymesh/environment/data.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +162,7 @@ def environment(paths: Paths, mesh: Mesh) -> dict[str, Any]:
         key = pki.ensure_key(paths.bundle_signing_key).public_key()
         published = bundle.published(paths.bundles, key)
         if published is not None:
-            found: dict[str, Any] = json.loads(published.files[_ENVIRONMENT])
+            found: dict[str, Any] = json.loads(published.files[ENVIRONMENT])
             return found
     return {
         "trust_domain": mesh.trust_domain,

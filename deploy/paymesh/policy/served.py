@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 from pathlib import Path
 
-MAX_BUNDLE_BYTES = 8 << 20
+from paymesh.policy.names import MAX_BUNDLE_BYTES
 
 
 class Served:

@@ -30,11 +30,10 @@ from pathlib import Path
 from aiohttp import web
 
 from paymesh.policy.certificate import Certificate
+from paymesh.policy.names import FILE_NAME, SHADOW_FILE_NAME
 from paymesh.policy.served import Served
 from paymesh.policy.watching import follow
 
-FILE_NAME = "paymesh.tar.gz"
-SHADOW_FILE_NAME = "shadow.tar.gz"
 _FILE_NAMES = frozenset({FILE_NAME, SHADOW_FILE_NAME})
 CONTENT_TYPE = "application/vnd.openpolicyagent.bundles"
 LONGEST_WAIT_SECONDS = 60

@@ -22,16 +22,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from paymesh.errors import ConfigError, SetupError
 from paymesh.paths import Paths
 from paymesh.policy import bundle, candidate
-from paymesh.policy.contents import Files
+from paymesh.policy.contents import ENVIRONMENT, Files
+from paymesh.policy.names import SHADOW_FILE_NAME as FILE_NAME
+from paymesh.policy.names import SHADOW_KEY_ID as KEY_ID
 from paymesh.runtime import pki
 
-KEY_ID = "paymesh-shadow"
-FILE_NAME = "shadow.tar.gz"
 # What is asked, by the word for it on the command line.
 PACKAGES: Mapping[str, str] = {"authz": "paymesh.authz", "objects": "paymesh.objects"}
 
 _SWITCH = "paymesh/shadow/data.json"
-_ENVIRONMENT = "paymesh/environment/data.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,5 +151,5 @@ def _environment(place: Place) -> dict[str, Any]:
     live = bundle.published(place.directory, place.live_key)
     if live is None:
         raise SetupError("no policy is published: start the mesh with `paymesh up`")
-    found: dict[str, Any] = json.loads(live.files[_ENVIRONMENT])
+    found: dict[str, Any] = json.loads(live.files[ENVIRONMENT])
     return found

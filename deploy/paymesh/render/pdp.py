@@ -9,10 +9,9 @@ from __future__ import annotations
 import dataclasses
 
 from paymesh.mesh import Mesh, Workload
+from paymesh.policy.names import FILE_NAME, KEY_ID, SHADOW_FILE_NAME, SHADOW_KEY_ID
 from paymesh.render.blocks import AUTHZ_SOCKET, Block
 
-BUNDLE_KEY_ID = "paymesh-bundle"
-SHADOW_KEY_ID = "paymesh-shadow"
 SHADOW_STATE = "shadow.json"
 SHADOW_DIFFERENCES = "shadow.jsonl"
 DECISION_PATH = "paymesh/authz/decision"
@@ -81,9 +80,9 @@ def configuration(mesh: Mesh, workload: Workload, around: Surroundings) -> Block
         "bundles": {
             "paymesh": {
                 "service": "bundles",
-                "resource": "bundles/paymesh.tar.gz",
+                "resource": f"bundles/{FILE_NAME}",
                 "persist": False,
-                "signing": {"keyid": BUNDLE_KEY_ID},
+                "signing": {"keyid": KEY_ID},
                 "polling": {
                     "min_delay_seconds": 1,
                     "max_delay_seconds": 1,
@@ -91,7 +90,7 @@ def configuration(mesh: Mesh, workload: Workload, around: Surroundings) -> Block
                 },
             }
         },
-        "keys": {BUNDLE_KEY_ID: key},
+        "keys": {KEY_ID: key},
         "plugins": {
             "envoy_ext_authz_grpc": {
                 "addr": f"unix://{AUTHZ_SOCKET}",
@@ -121,7 +120,7 @@ def _shadow(around: Surroundings) -> Block:
     return {
         "paymesh_shadow": {
             "service": "bundles",
-            "resource": "bundles/shadow.tar.gz",
+            "resource": f"bundles/{SHADOW_FILE_NAME}",
             "key_id": SHADOW_KEY_ID,
             # Not under `keys`, where the policy's own bundle could name it.
             "key": around.shadow_key,

@@ -35,7 +35,7 @@ def test_only_what_a_target_needs_gets_in(target: str) -> None:
     )
     if target == "platform":
         assert {place.stem for place in places} == {
-            *("__init__", "certificate", "follower", "served", "server", "watching")
+            *("__init__", "certificate", "follower", "names", "served", "server", "watching")
         }
     else:
         assert not any("deploy" in file.relative_to(ROOT).parts for file, _ in copied(target))

@@ -25,6 +25,7 @@ from paymesh.grants import load_grants
 from paymesh.policy import publisher
 from paymesh.policy.bench import points
 from paymesh.policy.bench.site import Site
+from paymesh.policy.names import FILE_NAME
 
 _ROUNDS = 30
 _DECISIONS = 2000
@@ -103,7 +104,7 @@ def _decisions(sites: Iterable[Site]) -> list[Mapping[str, Any]]:
         asked = site.directory / "questions.jsonl"
         lines = (json.dumps(question) for question in _questions(site))
         asked.write_text("\n".join(lines) + "\n", "utf-8")
-        arguments += [site.bundles / "paymesh.tar.gz", asked]
+        arguments += [site.bundles / FILE_NAME, asked]
     done = subprocess.run(
         [
             site.pdp,

@@ -16,6 +16,7 @@ from typing import IO
 from paymesh.errors import ConfigError, PaymeshError, StartError
 from paymesh.policy import publisher
 from paymesh.policy.bench.site import Site
+from paymesh.policy.names import FILE_NAME
 
 # A record of a call with a user, rather long ones.
 _RECORD_BYTES = 2200
@@ -55,7 +56,7 @@ def measure(records: int, said: Callable[[str], None]) -> Measured:
         status = asyncio.run(publisher.publish_once(site.settings()))
         if status.state != "ok":
             raise StartError(f"the checkout's policy is refused: {status.problem}")
-        log, policy = site.directory / "decisions.jsonl", site.bundles / "paymesh.tar.gz"
+        log, policy = site.directory / "decisions.jsonl", site.bundles / FILE_NAME
         said(f"{records} decisions to be made and recorded")
         with log.open("wb") as file:
             _run(site, ["replay-sample", "--bundle", policy, "--records", str(records)], file)

@@ -17,13 +17,12 @@ from paymesh.mesh import load_mesh
 from paymesh.paths import Paths
 from paymesh.policy import bundle, candidate
 from paymesh.policy.archive import Archive
-from paymesh.policy.contents import Files, contents
+from paymesh.policy.contents import ENVIRONMENT, Files, contents
 from paymesh.policy.environment import environment
 from paymesh.policy.log import files as logs
 from paymesh.runtime import pki
 
 Source = Literal["archive", "published bundle", "checkout"]
-_ENVIRONMENT = "paymesh/environment/data.json"
 _LIMITS = "paymesh/grants/data.json"
 _INDEX = "paymesh/index/data.json"
 _REVIEWERS_FILE = "policies/paymesh/grants/data.yaml"
@@ -84,7 +83,7 @@ def find(paths: Paths, root: Path, revision: str) -> Ground:
         kept = _archived(paths, key, revision)
         if kept is not None:
             return kept
-        published = bundle.published(paths.data / "bundles", key) if key else None
+        published = bundle.published(paths.bundles, key) if key else None
     except PermissionError as error:
         raise logs.forbidden(error) from error
     if published is not None and published.revision == revision:
@@ -109,14 +108,14 @@ def _archived(paths: Paths, key: ec.EllipticCurvePublicKey | None, revision: str
 
 def _public_key(paths: Paths) -> ec.EllipticCurvePublicKey | None:
     """That bundles are signed by; None in a home that never had one."""
-    path = paths.secrets / "pki" / "bundle.key"
+    path = paths.bundle_signing_key
     return pki.ensure_key(path).public_key() if path.exists() else None
 
 
 def _environment(paths: Paths, root: Path, published: Mapping[str, bytes]) -> dict[str, Any]:
     """What the mesh told its last policy; for a mesh that has none, what it would tell."""
-    if _ENVIRONMENT in published:
-        found: dict[str, Any] = json.loads(published[_ENVIRONMENT])
+    if ENVIRONMENT in published:
+        found: dict[str, Any] = json.loads(published[ENVIRONMENT])
         return found
     try:
         return environment(load_mesh(root), (paths.issuer / "jwks.json").read_text("utf-8"))
