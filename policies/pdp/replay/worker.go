@@ -41,17 +41,35 @@ func (w *worker) block(ctx context.Context, part *block) error {
 			end = begin + newline
 		}
 		line := part.text[begin:end]
-		if w.record.parse(line) || json.Valid(line) {
+		whole := w.whole(line)
+		if whole >= 0 {
 			if err := w.judge(ctx); err != nil {
-				return fmt.Errorf("%s, byte %d: decision %s: %w", part.file, part.offset+int64(begin), w.record.id, err)
+				return fmt.Errorf("%s, byte %d: decision %s: %w", part.file, part.offset+int64(begin+whole), w.record.id, err)
 			}
-		} else if len(bytes.TrimSpace(line)) > 0 {
-			w.tally.cut = append(w.tally.cut, Cut{part.file, part.offset + int64(begin), len(line), end == len(part.text)})
+		} else {
+			whole = len(line)
+		}
+		if torn := line[:whole]; len(bytes.TrimSpace(torn)) > 0 {
+			w.tally.cut = append(w.tally.cut, Cut{part.file, part.offset + int64(begin), len(torn), begin+whole == len(part.text)})
 		}
 		begin = end + 1
 	}
 	return nil
 }
+
+// whole reads the record of a line and says where it begins: behind what a killed
+// program left of another one, perhaps. -1: there is none.
+func (w *worker) whole(line []byte) int {
+	if w.record.parse(line) || json.Valid(line) {
+		return 0
+	}
+	if begin := bytes.LastIndex(line, recordBegin); begin > 0 && w.record.parse(line[begin:]) {
+		return begin
+	}
+	return -1
+}
+
+var recordBegin = []byte(`{"decision_id":`)
 
 func (w *worker) judge(ctx context.Context) error {
 	r, t := &w.record, w.tally
