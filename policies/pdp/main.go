@@ -17,6 +17,7 @@ import (
 	"paymesh.internal/pdp/extauthz"
 	"paymesh.internal/pdp/footprint"
 	"paymesh.internal/pdp/mutate"
+	"paymesh.internal/pdp/places"
 	"paymesh.internal/pdp/replay"
 	"paymesh.internal/pdp/shadow"
 	"paymesh.internal/pdp/ship"
@@ -36,6 +37,7 @@ func main() {
 		compileserver.Command(),
 		decide.Command(),
 		mutate.Command(),
+		places.Command(),
 		replay.Command(),
 		replay.SampleCommand(),
 		traps.Command(),

@@ -28,6 +28,13 @@ LINE = {
     "by": "Ada",
 }
 
+READ = {
+    "change": "reads",
+    "input": "attributes.request.http.headers.x-debug",
+    "why": "They ask.",
+    "by": "Ada",
+}
+
 
 def _tree(directory: Path, document: object) -> Path:
     for part in ("paymesh", "system"):
@@ -104,6 +111,15 @@ def test_a_line_is_about_one_caller_rpc_and_direction(tmp_path: Path) -> None:
     assert not found.covers(ALLOW, "gateway", "links.use", ["customer"])
 
 
+def test_a_line_about_a_read_counts_in_the_change_that_adds_it(tmp_path: Path) -> None:
+    """For its place by name, and for no call."""
+    found = _between(tmp_path, [LINE], [LINE, READ])
+    assert found.covers_read("attributes.request.http.headers.x-debug")
+    assert not found.covers_read("attributes.request.http.headers")
+    assert found.lines == ()
+    assert not _between(tmp_path, [READ], [READ]).covers_read(READ["input"])
+
+
 @pytest.mark.parametrize(
     ("document", "said"),
     [
@@ -115,11 +131,17 @@ def test_a_line_is_about_one_caller_rpc_and_direction(tmp_path: Path) -> None:
         ({"approvals": [LINE | {"by": " "}]}, "lacks `by`"),
         ({"approvals": [LINE | {"by": 7}]}, "lacks `by`"),
         ({"approvals": [LINE | {"note": "x"}]}, "has note, which means nothing"),
-        ({"approvals": [LINE | {"change": "permit"}]}, "`change` must be allow or deny"),
+        ({"approvals": [LINE | {"change": "permit"}]}, "`change` must be allow, deny or reads"),
         ({"approvals": [LINE | {"caller": "gatway"}]}, "`caller: gatway` does not exist.*gateway"),
         ({"approvals": [LINE | {"rpc": "/a.B/D"}]}, "`rpc: /a.B/D` does not exist"),
         ({"approvals": [LINE | {"as": "admin"}]}, "`as: admin` does not exist"),
         ({"approvals": [LINE, LINE]}, "stands twice"),
+        ({"approvals": [READ | {"rpc": "/a.B/C"}]}, "has rpc, which means nothing"),
+        ({"approvals": [{k: v for k, v in READ.items() if k != "input"}]}, "lacks `input`"),
+        ({"approvals": [READ | {"input": "/attributes/request"}]}, "is no place"),
+        ({"approvals": [READ | {"input": "input.parsed_body.x"}]}, "is no place"),
+        ({"approvals": [READ | {"input": "all headers"}]}, "is no place"),
+        ({"approvals": [READ, READ]}, "a line about attributes.*x-debug stands twice"),
     ],
 )
 def test_a_wrong_line_is_refused_with_its_mend(tmp_path: Path, document: object, said: str) -> None:

@@ -7,6 +7,8 @@ new now.
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,12 @@ from paymesh.policy import candidate
 from paymesh.policy.matrix import plan, source, subjects
 
 FILE = Path("policies/approvals.yaml")
-ALLOW, DENY = "allow", "deny"
+ALLOW, DENY, READS = "allow", "deny", "reads"
 ANY = "any"
 _FIELDS = ("change", "caller", "rpc", "as", "why", "by")
+_READ_FIELDS = ("change", "input", "why", "by")
+# The name of a place as `policy diff` prints it: no pointer, no blanks, no `input.` before it.
+_PLACE = re.compile(r"(?!input\.)[^\s/.]+(\.[^\s.]+)*")
 # Users that no service takes for one: `any` does not mean them.
 _FALSE_USERS = frozenset({subjects.EXPIRED, subjects.FORGED})
 
@@ -38,10 +43,24 @@ class Approval:
 
 
 @dataclasses.dataclass(frozen=True)
+class ReadApproval:
+    """One line about a place that the policy reads and that nothing was asked about."""
+
+    place: str
+    why: str
+    by: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Approvals:
     """The lines that count."""
 
     lines: tuple[Approval, ...]
+    reads: tuple[ReadApproval, ...] = ()
+
+    def covers_read(self, place: str) -> bool:
+        """Whether a line names this place, as `engine.Place.name` has it."""
+        return any(line.place == place for line in self.reads)
 
     def covers(self, kind: str, caller: str, rpc: str, roles: Collection[str]) -> bool:
         """Whether lines name this change: of a user with several roles each role, or any.
@@ -98,14 +117,20 @@ def between(base: Path, head: Path, known: Names) -> Approvals:
     """
     before = _entries(base)
     entries = _entries(head)
-    lines = [_approval(entry, index) for index, entry in enumerate(entries, start=1)]
+    lines = [_line(entry, index) for index, entry in enumerate(entries, start=1)]
     for line in lines:
         if lines.count(line) > 1:
-            raise ConfigError(f"{FILE}: a line about {line.caller} and {line.rpc} stands twice")
+            raise ConfigError(f"{FILE}: a line about {_subject(line)} stands twice")
     new = [line for line, entry in zip(lines, entries, strict=True) if entry not in before]
-    for line in new:
+    changes = tuple(line for line in new if isinstance(line, Approval))
+    for line in changes:
         _check(line, known)
-    return Approvals(tuple(new))
+    return Approvals(changes, tuple(line for line in new if isinstance(line, ReadApproval)))
+
+
+def read_line(place: str) -> str:
+    """The line that is missing, for somebody to fill in."""
+    return f"  - {{change: {READS}, input: {json.dumps(place)}, why: ..., by: ...}}"
 
 
 def _entries(root: Path) -> list[Any]:
@@ -125,21 +150,36 @@ def _entries(root: Path) -> list[Any]:
     return found
 
 
-def _approval(entry: Any, index: int) -> Approval:
+def _line(entry: Any, index: int) -> Approval | ReadApproval:
     where = f"{FILE}: line {index} of the list"
+    is_read = isinstance(entry, dict) and entry.get("change") == READS
+    fields = _READ_FIELDS if is_read else _FIELDS
     if not isinstance(entry, dict):
-        raise ConfigError(f"{where} must have {', '.join(_FIELDS)}")
-    for field in _FIELDS:
+        raise ConfigError(f"{where} must have {', '.join(fields)}")
+    for field in fields:
         value = entry.get(field)
         if not isinstance(value, str) or not value.strip():
             raise ConfigError(f"{where} lacks `{field}`, a text")
-    if extra := sorted(set(map(str, entry)) - set(_FIELDS)):
+    if extra := sorted(set(map(str, entry)) - set(fields)):
         raise ConfigError(f"{where} has {', '.join(extra)}, which means nothing here: remove it")
+    if is_read:
+        if not _PLACE.fullmatch(entry["input"]):
+            raise ConfigError(
+                f"{where}: `input: {entry['input']}` is no place: copy it from `paymesh policy"
+                " diff`, such as attributes.request.http.method"
+            )
+        return ReadApproval(entry["input"], entry["why"], entry["by"])
     if entry["change"] not in {ALLOW, DENY}:
-        raise ConfigError(f"{where}: `change` must be {ALLOW} or {DENY}, not {entry['change']!r}")
+        raise ConfigError(
+            f"{where}: `change` must be {ALLOW}, {DENY} or {READS}, not {entry['change']!r}"
+        )
     return Approval(
         entry["change"], entry["caller"], entry["rpc"], entry["as"], entry["why"], entry["by"]
     )
+
+
+def _subject(line: Approval | ReadApproval) -> str:
+    return line.place if isinstance(line, ReadApproval) else f"{line.caller} and {line.rpc}"
 
 
 def _check(line: Approval, known: Names) -> None:

@@ -1,4 +1,4 @@
-"""Questions to a policy that is not running: `paymesh-pdp decide` without a mesh.
+"""Questions to a policy that is not running: `paymesh-pdp decide` and `reads` without a mesh.
 
 A question is `{"id", "input", "token", "time"}` with input and token as the decision
 log records them; neither holds a secret, and none is needed. See `paymesh-pdp decide
@@ -19,6 +19,9 @@ from paymesh.errors import SetupError
 
 AUTHZ = "data.paymesh.authz.decision"
 OBJECTS = "data.paymesh.objects.decision"
+# In a place's path: every member or element.
+EACH = "*"
+_READS_SECONDS = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,79 @@ class Answer:
     partial: tuple[str, ...]
     trace: str
     error: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a policy looks, or may look: what it reads is never more than its places.
+
+    Attributes:
+        document: `input`, or `header` or `claims` of the token in it.
+        path: the names on the way there; EACH for every member or element.
+        is_whole: it is read in full, also should it be an object or array.
+    """
+
+    document: str
+    path: tuple[str, ...]
+    is_whole: bool
+
+    @property
+    def name(self) -> str:
+        """As people write it: `attributes.request.http.path`, `token:claims.sub`, `*` for all."""
+        if self.document == "input":
+            return ".".join(self.path) or EACH
+        return ".".join((f"token:{self.document}", *self.path))
+
+    def includes(self, other: Place) -> bool:
+        """Whether who reads this reads the other too."""
+        above = other.path[: len(self.path)] if self.is_whole else other.path
+        return (
+            self.document == other.document
+            and len(self.path) == len(above)
+            and all(own in {EACH, name} for own, name in zip(self.path, above, strict=True))
+            and (self.is_whole or not other.is_whole)
+        )
+
+
+def reads(
+    pdp: Path, bundle: Path, queries: Sequence[str] = (AUTHZ, OBJECTS)
+) -> dict[str, tuple[Place, ...]]:
+    """By query, the places that the answer may depend on.
+
+    Args:
+        pdp: the decision point's program.
+        bundle: as for `decide`.
+        queries: references below data.
+
+    Raises:
+        SetupError: the policy does not load or compile; the compiler's own words.
+    """
+    command: list[str | Path] = [pdp, "reads", "--bundle", bundle]
+    for query in queries:
+        command += ["--query", query]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_READS_SECONDS,
+            check=False,
+        )
+    except OSError as error:
+        raise SetupError(f"{pdp} cannot be started: run `make setup`") from error
+    except subprocess.TimeoutExpired as error:
+        raise SetupError(f"what the policy reads was not found in {_READS_SECONDS} s") from error
+    if done.returncode != 0:
+        words = done.stderr.decode(errors="replace").strip().removeprefix("Error: ")
+        raise SetupError(f"what the policy reads was not found: {words}")
+    return {
+        query: tuple(
+            Place(document, path(place["pointer"]), place["whole"])
+            for document, places in documents.items()
+            for place in places
+        )
+        for query, documents in json.loads(done.stdout).items()
+    }
 
 
 def decide(
@@ -87,6 +163,11 @@ def decide(
                 raise
         if process.returncode != 0:
             raise SetupError(f"the policy gave no answers: {_words(problems)}")
+
+
+def path(pointer: str) -> tuple[str, ...]:
+    """The names in a JSON pointer (RFC 6901)."""
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
 
 
 def _answer(line: bytes) -> Answer:

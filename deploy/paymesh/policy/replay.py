@@ -154,16 +154,22 @@ def log_files(
     return [file for file in found if not file.unfit]
 
 
+def in_force(paths: Paths) -> bundle.Bundle | None:
+    """The bundle that the mesh's own decision points have, if one is published."""
+    if not paths.bundle_signing_key.exists():
+        return None
+    key = pki.ensure_key(paths.bundle_signing_key).public_key()
+    return bundle.published(paths.bundles, key)
+
+
 def environment(paths: Paths, mesh: Mesh) -> dict[str, Any]:
     """What a candidate is told of the mesh: as the policy in force is, but without its
     issuer's keys where there is none in force. Keys come with the records.
     """
-    if paths.bundle_signing_key.exists():
-        key = pki.ensure_key(paths.bundle_signing_key).public_key()
-        published = bundle.published(paths.bundles, key)
-        if published is not None:
-            found: dict[str, Any] = json.loads(published.files[ENVIRONMENT])
-            return found
+    published = in_force(paths)
+    if published is not None:
+        found: dict[str, Any] = json.loads(published.files[ENVIRONMENT])
+        return found
     return {
         "trust_domain": mesh.trust_domain,
         "namespace": mesh.namespace,

@@ -41,8 +41,9 @@ def diff(
 ) -> None:
     """Show what an edit of the policies allows and refuses that was not so before.
 
-    Exits with 1 when a new permission is not named by a line that the same change adds to
-    policies/approvals.yaml.
+    Exits with 1 when a new permission, or a new read that no question asks about, is not named by
+    a line that the same change adds to policies/approvals.yaml. An error exits with 1 too: with
+    -o json a JSON document on the standard output means that it ran, and its `ok` what came of it.
     """
     from paymesh.policy.matrix.comparison import compare
 
@@ -54,7 +55,7 @@ def diff(
         print_json(_document(found))
     else:
         _print(found)
-    if found.unapproved:
+    if not found.is_ok:
         raise typer.Exit(1)
 
 
@@ -64,9 +65,11 @@ def _document(found: Comparison) -> dict[str, object]:
     return {
         "base": found.base,
         "head": found.head,
-        "ok": not found.unapproved,
+        "ok": found.is_ok,
         **{kind.value: [change.as_json() for change in found.of(kind)] for kind in Kind},
+        "reads": [one.as_json() for one in found.unasked],
         "unapproved": [change.as_json() for change in found.unapproved],
+        "unapproved_reads": [one.as_json() for one in found.unapproved_reads],
     }
 
 
@@ -79,6 +82,7 @@ def _print(found: Comparison) -> None:
         Kind.REASON: "[bold]refused for another reason[/bold]",
         Kind.GRANT: "[bold]allowed by another grant[/bold]",
     }
+    _print_unasked(found)
     for kind, title in titles.items():
         groups = grouped(found.of(kind))
         if groups:
@@ -87,8 +91,21 @@ def _print(found: Comparison) -> None:
             _print_group(found, group)
     if not found.changes:
         said = f"{found.base} and {found.head} allow and refuse the same"
-        console.print(f"✔ {safe(said)}")
+        if found.unasked:
+            said += ", as far as was asked"
+        console.print(f"{'' if found.unasked else '✔ '}{safe(said)}")
     _print_unapproved(found)
+
+
+def _print_unasked(found: Comparison) -> None:
+    if found.unasked:
+        console.print(f"[bold red]READ AND NOT ASKED ABOUT[/bold red] ({len(found.unasked)})")
+    for one in found.unasked:
+        approved = " [dim](approved)[/dim]" if one.is_approved else ""
+        console.print(
+            f"  [red]![/red] {safe(one.query)} reads {safe(one.words)},"
+            f" which no question asks about: what it allows is not in this matrix{approved}"
+        )
 
 
 def _print_group(found: Comparison, group: Group) -> None:
@@ -111,12 +128,16 @@ def _some(names: tuple[str, ...]) -> str:
 
 
 def _print_unapproved(found: Comparison) -> None:
-    if not found.unapproved:
+    from paymesh.policy import approvals
+
+    if found.is_ok:
         return
     console.print(
         "\nNot approved. If this is meant, somebody else adds to policies/approvals.yaml:"
     )
-    for line in dict.fromkeys(_line(found, change) for change in found.unapproved):
+    lines = [approvals.read_line(one.place.name) for one in found.unapproved_reads]
+    lines += [_line(found, change) for change in found.unapproved]
+    for line in dict.fromkeys(lines):
         console.print(safe(line))
 
 

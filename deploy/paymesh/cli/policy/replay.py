@@ -17,8 +17,10 @@ from paymesh.cli.policy.replay_ci import number
 from paymesh.errors import ConfigError
 
 if TYPE_CHECKING:
+    from paymesh.cli.policy.replay_ci import Base as BaseRevision
     from paymesh.policy.log.files import LogFile
     from paymesh.policy.replay import Change, Outcome, Report
+    from paymesh.policy.unrecorded import Unrecorded
 
 _PATIENCE_SECONDS = 2.0
 _MOST_CUTS_SHOWN = 5
@@ -61,7 +63,7 @@ Ci = Annotated[
     typer.Option(
         "--ci",
         help="Exit with 1 when a call is newly allowed or refused that no line names which the"
-        " change adds to policies/approvals.yaml, or when decisions were not judged.",
+        " change adds to policies/approvals.yaml, or when something could not be judged.",
     ),
 ]
 Base = Annotated[
@@ -85,7 +87,8 @@ def replay(
     """Take recorded decisions again by another policy, and list what would change.
 
     Each is asked at its own time, with the workloads and keys of its own revision. No secret is
-    needed, and nothing is decided by it: changes alone are no failure.
+    needed, and nothing is decided by it: changes alone are no failure but with --ci. An error exits
+    with 1 too: with -o json a JSON document on the standard output means that it ran.
     """
     from paymesh.cli.policy import replay_ci
     from paymesh.mesh import repository_root
@@ -93,21 +96,24 @@ def replay(
 
     scope = _scope(files, workload, since, until)
     with _told(scope.bytes) as read:
-        report = _run(against or str(repository_root()), scope, examples, read)
+        report, missing = _run(
+            against or str(repository_root()),
+            scope,
+            examples,
+            read,
+            replay_ci.Base(base, is_known=ci),
+        )
     report = engine.without_unfinished(report, scope.logs)
-    unapproved = replay_ci.unapproved(report, base) if ci else []
-    unjudged = replay_ci.unjudged(report) if ci else []
+    verdict = replay_ci.judge(report, missing, base) if ci else None
     if output is Format.JSON:
         document = dataclasses.asdict(report)
-        if ci:
-            document["unapproved"] = [dataclasses.asdict(change) for change in unapproved]
-            document["unjudged"] = unjudged
-        print_json(document)
+        document["unrecorded_reads"] = [one.place.name for one in missing]
+        print_json(document | (verdict.as_json() if verdict else {}))
     else:
-        _print(report, against or "the working tree")
-        replay_ci.show_unapproved(unapproved, base)
-        replay_ci.show_unjudged(unjudged)
-    if unapproved or unjudged:
+        _print(report, missing, against or "the working tree")
+        if verdict:
+            replay_ci.show(verdict, base)
+    if verdict and not verdict.is_ok:
         raise typer.Exit(1)
 
 
@@ -154,20 +160,24 @@ def _warn(found: object) -> None:
     errors.print(f"‼ {safe(found)}")
 
 
-def _run(against: str, scope: _Scope, examples: int, read: Callable[[int], None]) -> Report:
+def _run(
+    against: str, scope: _Scope, examples: int, read: Callable[[int], None], base: BaseRevision
+) -> tuple[Report, list[Unrecorded]]:
     from paymesh import binaries
     from paymesh.mesh import load_mesh
     from paymesh.paths import default_paths
-    from paymesh.policy import candidate
+    from paymesh.policy import candidate, unrecorded
     from paymesh.policy import replay as engine
 
     paths = default_paths()
     pdp = binaries.built(paths, binaries.PDP)
-    files = candidate.load(against, engine.environment(paths, load_mesh()))
+    environment = engine.environment(paths, load_mesh())
+    files = candidate.load(against, environment)
     archive = paths.policy_archive
     with candidate.unpacked(files) as directory:
         candidate.compile_strictly(pdp, directory)
-        return engine.run(
+        missing = unrecorded.found(pdp, directory, paths, base.files(environment, files))
+        report = engine.run(
             pdp,
             directory,
             scope.files,
@@ -179,6 +189,7 @@ def _run(against: str, scope: _Scope, examples: int, read: Callable[[int], None]
             is_regular=bool(scope.logs),
             read=read,
         )
+    return report, missing
 
 
 @contextlib.contextmanager
@@ -200,7 +211,7 @@ def _told(total: int) -> Iterator[Callable[[int], None]]:
         status.stop()
 
 
-def _print(report: Report, against: str) -> None:
+def _print(report: Report, missing: Sequence[Unrecorded], against: str) -> None:
     from paymesh.policy.replay import KINDS
 
     for kind in KINDS:
@@ -214,13 +225,18 @@ def _print(report: Report, against: str) -> None:
     said = f"{number(differently, 'decision')} of {report.judged:,} would be different"
     if not report.judged:
         said = "‼ no decision was judged"
-    elif not differently:
+    elif not differently and not missing:
         said = f"✔ all {number(report.judged, 'decision')} would be the same"
     by = safe(against)
     console.print(
         f"{said} by {by} [dim]({report.records:,} records, {report.distinct:,} evaluations,"
         f" {report.seconds:.1f} s)[/dim]"
     )
+    for one in missing:
+        console.print(
+            f"‼ the policy reads {safe(one.place.name)}, which no record holds: it is"
+            " judged as if it never came along"
+        )
     _print_gaps(report)
     example = next((change.examples[0] for change in report.changes if change.examples), None)
     if example:

@@ -2,37 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from paymesh.cli.output import console, safe
+from paymesh.errors import ConfigError
 
 if TYPE_CHECKING:
+    from paymesh.policy.contents import Files
     from paymesh.policy.replay import Change, Report
+    from paymesh.policy.unrecorded import Unrecorded
 
 
-def unapproved(report: Report, base: str) -> list[Change]:
-    """Calls newly allowed or refused that no line names which was added since `base`."""
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """The revision before the change. `is_known` if one has to be there: only CI needs it."""
+
+    revision: str
+    is_known: bool
+
+    def files(self, environment: Mapping[str, Any], candidate: Files) -> Files:
+        """Its policy; where there is no git, that of the candidate."""
+        from paymesh.policy.candidate import load
+
+        try:
+            return load(self.revision, environment)
+        except ConfigError:
+            if self.is_known:
+                raise
+            return candidate
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What speaks against a change.
+
+    Attributes:
+        unapproved: calls newly allowed or refused that no line of the change names.
+        unapproved_reads: names of places that the policy newly reads and no record holds.
+        unjudged: sentences about what the result does not speak of and should.
+    """
+
+    unapproved: tuple[Change, ...]
+    unapproved_reads: tuple[str, ...]
+    unjudged: tuple[str, ...]
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether nothing does."""
+        return not (self.unapproved or self.unapproved_reads or self.unjudged)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `-o json`."""
+        return {"ok": self.is_ok, **dataclasses.asdict(self)}
+
+
+def judge(report: Report, missing: Sequence[Unrecorded], base: str) -> Verdict:
+    """The verdict on a change since `base`.
+
+    Raises:
+        ConfigError: there is no such revision, or policies/approvals.yaml is wrong.
+    """
     from paymesh.mesh import repository_root
     from paymesh.policy import approvals
     from paymesh.policy.replay import ALLOW_TO_DENY, DENY_TO_ALLOW
 
     added = approvals.added(repository_root(), base)
     wanted = {DENY_TO_ALLOW: approvals.ALLOW, ALLOW_TO_DENY: approvals.DENY}
-    return [
+    changes = (
         change
         for change in report.changes
         if change.kind in wanted
         and not added.covers(wanted[change.kind], change.caller, change.rpc, change.roles)
-    ]
+    )
+    reads = (one.place.name for one in missing if one.is_new)
+    return Verdict(
+        tuple(changes),
+        tuple(name for name in reads if not added.covers_read(name)),
+        tuple(_unjudged(report)),
+    )
 
 
-def unjudged(report: Report) -> list[str]:
+def _unjudged(report: Report) -> list[str]:
     """Sentences about what the result does not speak of and should.
 
     A record of a failure says nothing about the policy, and a line that is cut off was never
     whole: neither counts.
     """
+    from paymesh.policy import unrecorded
     from paymesh.policy.replay import NO_QUESTIONS
 
     found = []
@@ -41,7 +99,7 @@ def unjudged(report: Report) -> list[str]:
     if report.partial:
         found.append(
             f"{number(report.partial, 'record')} not judged: the log left out what the policy"
-            " reads: list it in policies/paymesh/log/mask.rego, publish, and replay later"
+            f" reads: {unrecorded.MEND}"
         )
     found += [
         f"{number(count, 'record')} not judged: {why}"
@@ -51,32 +109,31 @@ def unjudged(report: Report) -> list[str]:
     return found
 
 
-def show_unjudged(sentences: Sequence[str]) -> None:
-    """Why it does not pass though no change speaks against it."""
-    if sentences:
-        console.print("\nWith --ci nothing passes that was not judged:")
-    for sentence in sentences:
-        console.print(f"  {safe(sentence)}")
-
-
-def show_unapproved(changes: Sequence[Change], base: str) -> None:
-    """The lines that are missing."""
-    if not changes:
-        return
+def show(verdict: Verdict, base: str) -> None:
+    """The lines that are missing, and why it does not pass though no change speaks against it."""
+    from paymesh.policy import approvals, unrecorded
     from paymesh.policy.replay import DENY_TO_ALLOW
 
-    console.print(
-        f"\nNot approved since {safe(base)}. If this is meant, somebody else adds to"
-        " policies/approvals.yaml:"
-    )
-    lines = {
+    lines = {approvals.read_line(name): None for name in verdict.unapproved_reads}
+    lines |= {
         f"  - {{change: {'allow' if change.kind == DENY_TO_ALLOW else 'deny'},"
         f" caller: {change.caller}, rpc: {change.rpc}, as: {role}, why: ..., by: ...}}": None
-        for change in changes
+        for change in verdict.unapproved
         for role in change.roles or ("none",)
     }
+    if lines:
+        console.print(
+            f"\nNot approved since {safe(base)}. If this is meant, somebody else adds"
+            " to policies/approvals.yaml:"
+        )
     for line in lines:
         console.print(safe(line))
+    if verdict.unapproved_reads:
+        console.print(f"What the policy reads can be recorded instead: {unrecorded.MEND}.")
+    if verdict.unjudged:
+        console.print("\nWith --ci nothing passes that was not judged:")
+    for sentence in verdict.unjudged:
+        console.print(f"  {safe(sentence)}")
 
 
 def number(count: int, noun: str) -> str:

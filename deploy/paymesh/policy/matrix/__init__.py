@@ -7,6 +7,7 @@ disguises  calls that could be taken for a granted one and are none
 objects    what is asked of the object decision: actions, relations, kinds and states
 plan       the questions, the same for every state that is compared
 evaluate   the answers, of the real Rego in one run of the decision point's program
+reading    what the policy reads and no question varies
 words      a set of classes in as few words as possible
 changes    two matrices compared, an edit in a few lines
 answers    who can call this, what can this caller do

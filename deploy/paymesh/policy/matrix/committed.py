@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from paymesh.policy.matrix import document, markdown, plan, source
+from paymesh.policy.matrix import document, markdown, plan, reading, source
 from paymesh.policy.matrix.evaluate import Matrix, evaluate
 
 HEADER = (
@@ -22,11 +22,12 @@ _SHOWN_CHARACTERS = 200
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """A source, what is asked of it and what it answers."""
+    """A source, what is asked of it, what it answers, and what it reads that nobody asks about."""
 
     source: source.Source
     plan: plan.Plan
     matrix: Matrix
+    unasked: tuple[reading.Unasked, ...]
 
 
 def state(root: Path, pdp: Path) -> State:
@@ -37,14 +38,15 @@ def state(root: Path, pdp: Path) -> State:
     """
     found = source.read(root, "the checkout")
     asked = plan.make(found)
-    return State(found, asked, evaluate(asked, found, pdp))
+    unasked = reading.unasked(asked, found, reading.reads(found, pdp))
+    return State(found, asked, evaluate(asked, found, pdp), tuple(unasked))
 
 
 def files(of: State) -> dict[Path, str]:
     """What is committed: repository-relative path → text."""
     found = document.document(of.plan, of.matrix)
     return {
-        MARKDOWN: markdown.markdown(HEADER, of.plan, of.matrix),
+        MARKDOWN: markdown.markdown(HEADER, of.plan, of.matrix, of.unasked),
         JSON: document.text(HEADER, found),
     }
 

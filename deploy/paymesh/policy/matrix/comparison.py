@@ -9,10 +9,11 @@ from pathlib import Path
 
 from paymesh.policy import approvals, candidate
 from paymesh.policy.approvals import ALLOW, Approvals
-from paymesh.policy.matrix import changes, plan, source
+from paymesh.policy.matrix import changes, plan, reading, source
 from paymesh.policy.matrix.changes import Change, Kind
 from paymesh.policy.matrix.evaluate import evaluate
 from paymesh.policy.matrix.plan import Plan
+from paymesh.policy.matrix.reading import Unasked
 from paymesh.policy.matrix.source import Source
 
 WORKING_TREE = "the working tree"
@@ -20,12 +21,16 @@ WORKING_TREE = "the working tree"
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What changed between two states, and who is asked about it."""
+    """What changed between two states, and who is asked about it.
+
+    `unasked` is what only the later one reads and no question varies.
+    """
 
     base: str
     head: str
     plan: Plan
     changes: tuple[Change, ...]
+    unasked: tuple[Unasked, ...] = ()
 
     def of(self, kind: Kind) -> list[Change]:
         """The changes of one kind."""
@@ -35,6 +40,16 @@ class Comparison:
     def unapproved(self) -> list[Change]:
         """New permissions that no line of the change names."""
         return [c for c in self.of(Kind.NEW) if not c.approved and not c.implied]
+
+    @property
+    def unapproved_reads(self) -> list[Unasked]:
+        """What nothing was asked about and no line of the change names."""
+        return [one for one in self.unasked if not one.is_approved]
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether nothing of it needs an approval that is missing."""
+        return not self.unapproved and not self.unapproved_reads
 
 
 def compare(root: Path, revision: str, against: str | None, pdp: Path) -> Comparison:
@@ -56,8 +71,16 @@ def compare(root: Path, revision: str, against: str | None, pdp: Path) -> Compar
         asked = plan.make(base, head)
         lines = approvals.between(before, after, approvals.names(asked))
         found = _changes(asked, base, head, pdp)
+        unasked = _unasked(asked, base, head, pdp)
     return Comparison(
-        base.label, head.label, asked, tuple(_with_approval(change, lines) for change in found)
+        base.label,
+        head.label,
+        asked,
+        tuple(_with_approval(change, lines) for change in found),
+        tuple(
+            dataclasses.replace(one, is_approved=lines.covers_read(one.place.name))
+            for one in unasked
+        ),
     )
 
 
@@ -66,6 +89,12 @@ def _changes(asked: Plan, base: Source, head: Source, pdp: Path) -> list[Change]
     if base.files == head.files:
         return []
     return changes.compare(asked, evaluate(asked, base, pdp), evaluate(asked, head, pdp))
+
+
+def _unasked(asked: Plan, base: Source, head: Source, pdp: Path) -> list[Unasked]:
+    if base.files == head.files:
+        return []
+    return reading.unasked(asked, head, reading.reads(head, pdp), reading.reads(base, pdp))
 
 
 def _with_approval(change: Change, lines: Approvals) -> Change:

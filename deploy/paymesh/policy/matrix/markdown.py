@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from paymesh.policy.matrix.evaluate import Matrix
 from paymesh.policy.matrix.permissions import Part, allowed, always_refused, merged, refused
 from paymesh.policy.matrix.plan import Plan
+from paymesh.policy.matrix.reading import Unasked
 
 _INTRODUCTION = """\
 # Access matrix
@@ -35,8 +36,14 @@ Amounts are in minor units. Tried were each limit of any table and one over it, 
 currency without a limit; of `legs`, below zero means a debit.
 """
 
+_NOT_COVERED = """\
+A rule that turns at a value that was not tried is not seen: an amount between two limits, or a
+header's value. What the policy reads is known from the rules themselves, and whatever no question
+varies is named here; an edit that reads more needs an approval (`paymesh policy diff`).
+"""
 
-def markdown(header: str, plan: Plan, matrix: Matrix) -> str:
+
+def markdown(header: str, plan: Plan, matrix: Matrix, unasked: Sequence[Unasked]) -> str:
     """The page. `header` says where it comes from."""
     calls = {key: cell for key, cell in matrix.items() if cell.target.is_call}
     asked = {key: cell for key, cell in matrix.items() if not cell.target.is_call}
@@ -54,8 +61,17 @@ def markdown(header: str, plan: Plan, matrix: Matrix) -> str:
         _table(("caller", "action", "end user", "when"), (row[:4] for row in _allowed(asked))),
         "## Refused objects\n",
         _table(("action", "reason", "who"), _refused(asked, only_whole=True)),
+        "## Not covered\n",
+        _NOT_COVERED,
+        _uncovered(unasked),
     ]
     return "\n".join(sections)
+
+
+def _uncovered(unasked: Sequence[Unasked]) -> str:
+    if not unasked:
+        return "The policy reads nothing that no question varies.\n"
+    return "".join(f"- `{one.query}` reads {one.words}\n" for one in unasked)
 
 
 def _allowed(matrix: Matrix) -> Iterator[Sequence[str]]:

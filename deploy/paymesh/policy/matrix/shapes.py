@@ -34,6 +34,9 @@ _INT64 = {
     FieldDescriptor.TYPE_SFIXED64,
 }
 
+# What fields hold that are no axis: a message with these asks nothing about them.
+SAMPLES = _TRUE, _ONE_64, _TEXT, _BYTES, _ONE = (True, "1", "sample", "c2FtcGxl", 1)
+
 Path = tuple[str, ...]
 
 
@@ -233,13 +236,13 @@ def _samples(message: Descriptor) -> dict[str, Any]:
         if field.is_repeated or field.message_type or field.enum_type or field.name in _ENTITIES:
             continue
         if field.type == field.TYPE_BOOL:
-            found[field.json_name] = True
+            found[field.json_name] = _TRUE
         elif field.type in _INT64:
-            found[field.json_name] = "1"
+            found[field.json_name] = _ONE_64
         elif field.type == field.TYPE_STRING:
-            found[field.json_name] = "sample"
+            found[field.json_name] = _TEXT
         elif field.type == field.TYPE_BYTES:
-            found[field.json_name] = "c2FtcGxl"
+            found[field.json_name] = _BYTES
         else:
-            found[field.json_name] = 1
+            found[field.json_name] = _ONE
     return found
