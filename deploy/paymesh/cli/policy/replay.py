@@ -63,7 +63,7 @@ Ci = Annotated[
     typer.Option(
         "--ci",
         help="Exit with 1 when a call is newly allowed or refused that no line names which the"
-        " change adds to policies/approvals.yaml, or when something could not be judged.",
+        " change adds to policies/approvals.yaml, or when it keeps records from being judged.",
     ),
 ]
 Base = Annotated[
@@ -96,7 +96,7 @@ def replay(
 
     scope = _scope(files, workload, since, until)
     with _told(scope.bytes) as read:
-        report, missing = _run(
+        report, before, missing = _run(
             against or str(repository_root()),
             scope,
             examples,
@@ -104,7 +104,7 @@ def replay(
             replay_ci.Base(base, is_known=ci),
         )
     report = engine.without_unfinished(report, scope.logs)
-    verdict = replay_ci.judge(report, missing, base) if ci else None
+    verdict = replay_ci.judge(report, before, missing, base) if ci else None
     if output is Format.JSON:
         document = dataclasses.asdict(report)
         document["unrecorded_reads"] = [one.place.name for one in missing]
@@ -162,8 +162,12 @@ def _warn(found: object) -> None:
 
 def _run(
     against: str, scope: _Scope, examples: int, read: Callable[[int], None], base: BaseRevision
-) -> tuple[Report, list[Unrecorded]]:
+) -> tuple[Report, Report | None, list[Unrecorded]]:
+    """What the candidate says; in CI, where it leaves records out, what the base says of the
+    same; and what the candidate reads that no record holds.
+    """
     from paymesh import binaries
+    from paymesh.cli.policy import replay_ci
     from paymesh.mesh import load_mesh
     from paymesh.paths import default_paths
     from paymesh.policy import candidate, unrecorded
@@ -174,10 +178,9 @@ def _run(
     environment = engine.environment(paths, load_mesh())
     files = candidate.load(against, environment)
     archive = paths.policy_archive
-    with candidate.unpacked(files) as directory:
-        candidate.compile_strictly(pdp, directory)
-        missing = unrecorded.found(pdp, directory, paths, base.files(environment, files))
-        report = engine.run(
+
+    def run(directory: Path) -> Report:
+        return engine.run(
             pdp,
             directory,
             scope.files,
@@ -189,7 +192,17 @@ def _run(
             is_regular=bool(scope.logs),
             read=read,
         )
-    return report, missing
+
+    known = base.files(environment, files)
+    with candidate.unpacked(files) as directory:
+        candidate.compile_strictly(pdp, directory)
+        missing = unrecorded.found(pdp, directory, paths, known)
+        report = run(directory)
+    # The standard input is read once.
+    if not (base.is_known and replay_ci.leaves_out(report)) or "-" in scope.files:
+        return report, None, missing
+    with candidate.unpacked(known) as directory:
+        return report, run(directory), missing
 
 
 @contextlib.contextmanager

@@ -58,8 +58,16 @@ class Verdict:
         return {"ok": self.is_ok, **dataclasses.asdict(self)}
 
 
-def judge(report: Report, missing: Sequence[Unrecorded], base: str) -> Verdict:
+def judge(
+    report: Report, before: Report | None, missing: Sequence[Unrecorded], base: str
+) -> Verdict:
     """The verdict on a change since `base`.
+
+    Args:
+        report: by the policy with the change.
+        before: the same records by that of `base`; None where nobody asked.
+        missing: what the change reads and no record holds.
+        base: a git revision.
 
     Raises:
         ConfigError: there is no such revision, or policies/approvals.yaml is wrong.
@@ -80,31 +88,41 @@ def judge(report: Report, missing: Sequence[Unrecorded], base: str) -> Verdict:
     return Verdict(
         tuple(changes),
         tuple(name for name in reads if not added.covers_read(name)),
-        tuple(_unjudged(report)),
+        tuple(_unjudged(report, before, base)),
     )
 
 
-def _unjudged(report: Report) -> list[str]:
+def leaves_out(report: Report) -> bool:
+    """Whether there are records that a policy could have judged and this one did not."""
+    from paymesh.policy.replay import NO_QUESTIONS
+
+    return bool(report.partial or report.skipped.keys() - NO_QUESTIONS)
+
+
+def _unjudged(report: Report, before: Report | None, base: str) -> list[str]:
     """Sentences about what the result does not speak of and should.
 
-    A record of a failure says nothing about the policy, and a line that is cut off was never
-    whole: neither counts.
+    What no policy can judge does not count: a failure, a line that is cut off, or a record that
+    lacks what the policy has always read. Somebody who makes odd calls could stop every change.
     """
     from paymesh.policy import unrecorded
     from paymesh.policy.replay import NO_QUESTIONS
 
+    whose = f" that the policy of {base} judges" if before else ""
+    known = before.skipped if before else {}
     found = []
     if report.judged == 0:
         found.append("no decision was judged: name logs and a time that hold some")
-    if report.partial:
+    partial = report.partial - (before.partial if before else 0)
+    if partial > 0:
         found.append(
-            f"{number(report.partial, 'record')} not judged: the log left out what the policy"
+            f"{number(partial, 'record')} not judged{whose}: the log left out what the policy"
             f" reads: {unrecorded.MEND}"
         )
     found += [
-        f"{number(count, 'record')} not judged: {why}"
+        f"{number(count - known.get(why, 0), 'record')} not judged{whose}: {why}"
         for why, count in sorted(report.skipped.items())
-        if why not in NO_QUESTIONS
+        if why not in NO_QUESTIONS and count > known.get(why, 0)
     ]
     return found
 
@@ -131,7 +149,7 @@ def show(verdict: Verdict, base: str) -> None:
     if verdict.unapproved_reads:
         console.print(f"What the policy reads can be recorded instead: {unrecorded.MEND}.")
     if verdict.unjudged:
-        console.print("\nWith --ci nothing passes that was not judged:")
+        console.print("\nWith --ci nothing passes that the change keeps from being judged:")
     for sentence in verdict.unjudged:
         console.print(f"  {safe(sentence)}")
 
