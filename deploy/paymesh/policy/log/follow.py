@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
-
-import watchfiles
 
 from paymesh.errors import ConfigError
 from paymesh.policy.log import files, lines, merge
@@ -21,11 +20,8 @@ from paymesh.policy.log.files import LogFile
 from paymesh.policy.log.records import Damage, Entry
 from paymesh.runtime.files import IrregularFileError, open_regular
 
-# How long a change waits for others to be read with it, and how often a look is taken anyway:
-# a watch may miss what happens while it is made.
-_STEP_MS = 50
-_DEBOUNCE_MS = 100
-_LOOK_MS = 1000
+# A look is a stat for each log: cheaper than a watch that may miss what happens while it is made.
+_LOOK_SECONDS = 0.2
 _MOST_ROTATIONS = 100
 
 
@@ -66,27 +62,10 @@ class Follower:
             KeyboardInterrupt: as ever.
         """
         while True:
-            watched = self._directories()
-            try:
-                changes = watchfiles.watch(
-                    *watched,
-                    watch_filter=lambda _, path: (
-                        Path(path).name.startswith(files.NAME) or Path(path).parent == self._run
-                    ),
-                    debounce=_DEBOUNCE_MS,
-                    step=_STEP_MS,
-                    rust_timeout=_LOOK_MS,
-                    yield_on_timeout=True,
-                    recursive=False,
-                )
-                yield self.poll(reader)
-                for _ in changes:
-                    yield self.poll(reader)
-                    if self._directories() != watched:
-                        break
-            except FileNotFoundError:
-                if not self._run.is_dir():
-                    raise ConfigError(f"{self._run} was removed: nothing is logged there") from None
+            if not self._run.is_dir():
+                raise ConfigError(f"{self._run} was removed: nothing is logged there")
+            yield self.poll(reader)
+            time.sleep(_LOOK_SECONDS)
 
     def poll(self, reader: merge.Reader) -> list[Entry]:
         """What was written since the last look."""
@@ -99,15 +78,6 @@ class Follower:
     def _names(self) -> list[str]:
         found = files.workloads(self._run)
         return [name for name in found if self._workload in {None, name}]
-
-    def _directories(self) -> list[Path]:
-        """The workloads' own; one that has no log yet may get one."""
-        try:
-            below = sorted(path for path in self._run.iterdir() if path.is_dir())
-        except FileNotFoundError:
-            below = []
-        wanted = [path for path in below if self._workload in {None, path.name}]
-        return [self._run, *(path for path in wanted if os.access(path, os.R_OK | os.X_OK))]
 
 
 @dataclasses.dataclass
