@@ -127,6 +127,7 @@ func (b *breaker) ref(ref ast.Ref) {
 // callTerm breaks a call that stands for its value: also by one of its operands alone.
 func (b *breaker) callTerm(at span, call ast.Call) {
 	b.call(call)
+	at = b.balanced(at)
 	name := b.source(spanOf(call[0].Location))
 	operands := call[1:]
 	if swapped[name] == nil {
@@ -134,9 +135,23 @@ func (b *breaker) callTerm(at span, call ast.Call) {
 	}
 	for _, operand := range operands {
 		if operand.Location != nil {
-			b.add("drop call", at, b.source(spanOf(operand.Location)))
+			b.add("drop call", at, b.source(b.balanced(spanOf(operand.Location))))
 		}
 	}
+}
+
+// balanced is the place of an operation with the parentheses around it: OPA's parser has
+// it begin behind the opening ones and end behind the closing ones.
+func (b *breaker) balanced(at span) span {
+	text := b.source(at)
+	at.end = at.start + len(strings.TrimRight(text, " \t\n"))
+	for open := strings.Count(text, ")") - strings.Count(text, "("); open > 0 && at.start > 0; open-- {
+		if b.text[at.start-1] != '(' {
+			break
+		}
+		at.start--
+	}
+	return at
 }
 
 // str breaks a string: changed, swapped with another of the file, and if it is a
