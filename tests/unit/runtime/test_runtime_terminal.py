@@ -14,9 +14,11 @@ from paymesh.checks.model import Section
 from paymesh.cli import check, lifecycle, output
 from paymesh.cli.policy import explain, log, replay, replay_ci, shadow
 from paymesh.policy import shadow_report
+from paymesh.policy.engine import Place
 from paymesh.policy.log.files import LogFile
 from paymesh.policy.log.records import Damage, Entry, parse
 from paymesh.policy.replay import Change, Cut, Outcome, Report
+from paymesh.policy.unrecorded import Unrecorded
 from paymesh.runtime.status import MeshStatus, ProcessStatus
 
 # Clears the screen, sets the title, turns the writing round, reddens.
@@ -43,10 +45,11 @@ def _change(kind: str) -> Change:
 def _replay() -> None:
     changes = (_change("deny_to_allow"), _change("reason"))
     cut = Cut(EVIL, 0, 1, is_last=False)
-    replay._print(Report(2, 2, 2, 0, {EVIL: 1}, 1, (EVIL,), changes, (cut,), 1, 0.1), EVIL)
+    missing = [Unrecorded(Place("input", (EVIL,), is_whole=False), is_new=True)]
+    report = Report(2, 2, 2, 0, {EVIL: 1}, 1, (EVIL,), changes, (cut,), 1, 0.1)
+    replay._print(report, missing, EVIL)
     replay._warn(EVIL)
-    replay_ci.show_unjudged([EVIL])
-    replay_ci.show_unapproved(changes, EVIL)
+    replay_ci.show(replay_ci.Verdict(changes, (EVIL,), (EVIL,)), EVIL)
 
 
 def _shadow() -> None:
