@@ -173,7 +173,11 @@ def test_following_has_no_end(run_directory: Path) -> None:
 def test_following_shows_what_comes_until_it_is_interrupted(run_directory: Path) -> None:
     """The last ones, then new ones as they are written; Ctrl-C ends it with 130 and no noise."""
     _ledger(run_directory, 3)
-    program = "from paymesh.cli.main import app; app()"
+    # A shell has what it starts in the background, these tests perhaps, ignore Ctrl-C.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from paymesh.cli.main import app; app()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program, "policy", "log", "-f", "-n", "1", "-o", "json"],
         stdout=subprocess.PIPE,
