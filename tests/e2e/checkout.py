@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from policy.matrices import commit
 
 _ROOT = Path(__file__).resolve().parents[2]
 _NOT_SOURCE = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
@@ -22,17 +23,8 @@ def copied() -> Iterator[Path]:
         root = parent / "paymesh"
         shutil.copytree(_ROOT, root, ignore=_NOT_SOURCE)
         root.chmod(0o755)
-        _commit(root)
+        # To compare edits with, as every checkout has one.
+        commit(root)
         yield root
     finally:
         shutil.rmtree(parent, ignore_errors=True)
-
-
-def _commit(root: Path) -> None:
-    """A revision to compare edits with, as every checkout has one."""
-    for arguments in (
-        ("init", "--quiet"),
-        ("add", "--all"),
-        ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", "x"),
-    ):
-        subprocess.run(["git", *arguments], cwd=root, check=True, timeout=30)  # noqa: S607
