@@ -3,12 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,6 +25,7 @@ import (
 
 	"paymesh.internal/pdp/decisionlog"
 	"paymesh.internal/pdp/extauthz"
+	"paymesh.internal/pdp/policy/policytest"
 )
 
 const (
@@ -91,26 +87,6 @@ func (s *bundleServer) serve(t *testing.T, revision, privateKey string) {
 	s.version.Add(1)
 }
 
-func keyPair(t *testing.T) (private, public string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	privateDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	publicDER, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encode := func(kind string, der []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-	}
-	return encode("EC PRIVATE KEY", privateDER), encode("PUBLIC KEY", publicDER)
-}
-
 // start runs OPA with both plugins as main does, and returns its REST address.
 func start(t *testing.T, directory, bundleURL, publicKey string) string {
 	t.Helper()
@@ -168,7 +144,7 @@ func TestSignedBundleFromStartToRollback(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(directory) })
-	private, public := keyPair(t)
+	private, public := policytest.KeyPair(t)
 	bundles := &bundleServer{}
 	bundles.Server = httptest.NewServer(bundles)
 	t.Cleanup(bundles.Close)

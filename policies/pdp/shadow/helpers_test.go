@@ -3,12 +3,7 @@ package shadow
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -26,6 +21,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 
 	"paymesh.internal/pdp/decisionlog"
+	"paymesh.internal/pdp/policy/policytest"
 )
 
 const (
@@ -60,27 +56,6 @@ func record(id, path string, input map[string]any) *decisionlog.Record {
 		DecisionID: id, Time: moment, Caller: caller, RPC: "/a.B/C", PolicyPath: path,
 		Input: ast.MustInterfaceToValue(input), Reason: "NO", Revision: "live",
 	}
-}
-
-// keyPair makes an ES256 key in PEM.
-func keyPair(t testing.TB) (private, public string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	privateDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	publicDER, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encode := func(kind string, der []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-	}
-	return encode("EC PRIVATE KEY", privateDER), encode("PUBLIC KEY", publicDER)
 }
 
 // offered is what a bundle holds.
@@ -167,7 +142,7 @@ type running struct {
 func run(t *testing.T) *running {
 	t.Helper()
 	directory := t.TempDir()
-	private, public := keyPair(t)
+	private, public := policytest.KeyPair(t)
 	r := &running{bundles: &bundleServer{status: http.StatusNotFound, changed: make(chan struct{})}, private: private}
 	server := httptest.NewServer(r.bundles)
 	t.Cleanup(server.Close)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"paymesh.internal/pdp/decisionlog"
+	"paymesh.internal/pdp/policy/policytest"
 )
 
 // Each recorded decision is put to the candidate with its own input and time, and
@@ -121,7 +122,7 @@ func TestBundleThatGoesAwayIsOff(t *testing.T) {
 func TestRefusedCandidateChangesNothing(t *testing.T) {
 	r := run(t)
 	r.switchTo(t, first, "paymesh.authz")
-	stranger, _ := keyPair(t)
+	stranger, _ := policytest.KeyPair(t)
 	const head = "package paymesh\n"
 	for _, c := range []struct {
 		what    string
