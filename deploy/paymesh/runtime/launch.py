@@ -24,7 +24,11 @@ _MAX_PROCESSES_PER_UID = 1024
 
 
 def command(
-    argv: Sequence[str | Path], account: Account | None, *, death_signal: str = "TERM"
+    argv: Sequence[str | Path],
+    account: Account | None,
+    *,
+    death_signal: str = "TERM",
+    network: Path | None = None,
 ) -> list[str]:
     """`argv` wrapped so that it runs as `account` without privileges.
 
@@ -32,11 +36,13 @@ def command(
         argv: an absolute path and its arguments.
         account: None keeps the uid.
         death_signal: what the program gets when the process that started it ends.
+        network: the network namespace that it runs in, as a file that root may open.
 
     Raises:
-        SetupError: the machine has no setpriv or prlimit.
+        SetupError: the machine has no setpriv, prlimit or nsenter.
     """
     limits: list[str] = []
+    entered = [_program("nsenter"), f"--net={network}", "--"] if network else []
     options = ["--no-new-privs", "--pdeathsig", death_signal]
     if account is not None:
         groups = ",".join(str(group) for group in account.groups)
@@ -47,7 +53,7 @@ def command(
         # Only where the uid is its own: the kernel counts all processes of a uid.
         limits = [_program("prlimit"), f"--nproc={_MAX_PROCESSES_PER_UID}", "--"]
     program = [os.fspath(argument) for argument in argv]
-    return [*limits, _program("setpriv"), *options, "--", *program]
+    return [*entered, *limits, _program("setpriv"), *options, "--", *program]
 
 
 def minimal_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
