@@ -134,13 +134,27 @@ def _json(value: Any) -> str:
 
 
 def read(path: Path) -> Committed:
-    """Reads a document back.
+    """Reads a document back from a file.
 
     Raises:
         ConfigError: there is none, or it is none.
     """
     try:
-        whole = json.loads(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} is not there: `paymesh attack-paths --write` makes it") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+
+
+def parse(found: str, name: str) -> Committed:
+    """Reads a document back. `name` is for what is said of it.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        whole = json.loads(found)
         universe = Universe(
             {name: tuple(of) for name, of in whole["identities"].items()}, tuple(whole["users"])
         )
@@ -148,10 +162,8 @@ def read(path: Path) -> Committed:
         for line in whole["edges"]:
             for arm in line["arms"]:
                 graphs[arm] |= set(_block(universe, line).cells())
-    except FileNotFoundError:
-        raise ConfigError(f"{path} is not there: `paymesh attack-paths --write` makes it") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} is no result of `paymesh attack-paths`: {error!r}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{name} is no result of `paymesh attack-paths`: {error!r}") from error
     return Committed(universe, {arm: frozenset(of) for arm, of in graphs.items()}, whole)
 
 

@@ -118,8 +118,8 @@ def claim(row: Row) -> str:
     if arm is None:
         return f"not reached: {percent(row.reduction(last))} at {last}"
     previous = list(row.values)[list(row.values).index(arm) - 1]
-    less = percent(row.reduction(previous)) if previous != "A" else "nothing"
-    return f"between {previous} ({less}) and {arm} ({percent(row.reduction(arm))})"
+    less = f" ({percent(row.reduction(previous))})" if previous != "A" else ""
+    return f"between {previous}{less} and {arm} ({percent(row.reduction(arm))})"
 
 
 def grouped(result: Result) -> list[tuple[Block, str]]:
@@ -139,7 +139,9 @@ def percent(reduction: int | None) -> str:
     """A reduction as it is printed."""
     if reduction is None:
         return "-"
-    return f"-{reduction} %" if reduction >= 0 else f"+{-reduction} %"
+    if reduction == 0:
+        return "0 %"
+    return f"-{reduction} %" if reduction > 0 else f"+{-reduction} %"
 
 
 def seconds_in_words(seconds: int | None) -> str:

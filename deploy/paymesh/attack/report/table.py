@@ -1,16 +1,16 @@
-"""Results on a terminal."""
+"""Results on a terminal: lines of plain text, as wide as they need to be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-import rich.table
-
+from paymesh.attack.model import Arm
 from paymesh.attack.report.blocks import asking
 from paymesh.attack.report.result import (
     ARM_NAMES,
     CLAIM_PERCENT,
     Result,
+    Row,
     claim,
     grouped,
     percent,
@@ -19,42 +19,48 @@ from paymesh.attack.report.result import (
 )
 
 
-def table(result: Result) -> rich.table.Table:
-    """M1 to M3: arms are columns, each with its count and percent less than A."""
-    found = rich.table.Table(box=None, pad_edge=False)
-    found.add_column(f"of {result.cells} cells")
-    for arm in result.graphs:
-        found.add_column(f"{arm} {ARM_NAMES[arm]}", justify="right")
-        if arm != "A" and "A" in result.graphs:
-            found.add_column("", justify="right")
-    if "A" in result.graphs and len(result.graphs) > 1:
-        found.add_column(f"{CLAIM_PERCENT} % fewer is")
-    for row in rows(result.figures):
-        cells = [f"  {row.name}" if row.part else f"[bold]{row.name}[/bold]"]
-        for arm in result.graphs:
-            cells.append(str(row.values[arm]))
-            if arm != "A" and "A" in result.graphs:
-                cells.append(f"[dim]{percent(row.reduction(arm))}[/dim]")
-        if "A" in result.graphs and len(result.graphs) > 1:
-            cells.append(claim(row))
-        found.add_row(*cells)
-    return found
+def table(result: Result) -> list[str]:
+    """M1 to M3: arms are columns, each with its count and percent less than A; and where 62 %
+    fewer lies.
+    """
+    arms = list(result.graphs)
+    found = rows(result.figures)
+    lines = [["", *(f"{arm} {ARM_NAMES[arm]}" for arm in arms)]]
+    for row in found:
+        name = f"  {row.name}" if row.part else row.name
+        lines.append([name, *(_value(row, arm) for arm in arms)])
+    claims = [(row, claim(row)) for row in found if not row.part]
+    return [
+        *_columns(lines),
+        *(f"{CLAIM_PERCENT} % fewer of {row.name}: {words}" for row, words in claims if words),
+    ]
 
 
-def lifetimes(result: Result) -> rich.table.Table:
-    """M4."""
-    found = rich.table.Table(box=None, pad_edge=False)
-    for name in ("what is stolen", "works for at most", "from", "ended by", "measured"):
-        found.add_column(name)
+def _value(row: Row, arm: Arm) -> str:
+    if arm == "A" or not row.values.get("A"):
+        return str(row.values[arm])
+    return f"{row.values[arm]} ({percent(row.reduction(arm))})"
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    """The first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            [line[0].ljust(widths[0])]
+            + [text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True)]
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def lifetimes(result: Result) -> Iterator[str]:
+    """M4: a line each, and what was measured of it below."""
     for one in result.lifetimes:
-        found.add_row(
-            one.credential,
-            seconds_in_words(one.seconds),
-            ", ".join(one.works_from),
-            one.ended_by,
-            "; ".join(one.measured),
-        )
-    return found
+        yield f"  {one.credential}: {seconds_in_words(one.seconds)}; {one.ended_by}"
+        if one.works_from:
+            yield f"    works from {', '.join(one.works_from)}"
+        yield from (f"    measured: {words}" for words in one.measured)
 
 
 def remaining(result: Result) -> Iterator[str]:
@@ -64,6 +70,6 @@ def remaining(result: Result) -> Iterator[str]:
         who = asking(result.universe, block)
         if who != heading:
             heading = who
-            yield who
+            yield f"  {who}"
         count = f" ({len(block)} edges)" if len(block) > 1 else ""
-        yield f"  → {block.target}{count}: {why}"
+        yield f"    → {block.target}{count}: {why}"
