@@ -18,8 +18,9 @@ from paymesh.runtime import exec_as
 
 _FETCH_TIMEOUT_SECONDS = 20
 
-# Runs as the workload, in whose place it is. Nothing that ships prints a key.
-_FETCH = """
+# Runs as the workload, in whose place it is, and prints what `read_svid` reads. Nothing that ships
+# prints a key.
+FETCH_SVID = """
 import json
 from cryptography.hazmat.primitives.serialization import (
     Encoding, NoEncryption, PrivateFormat)
@@ -122,14 +123,19 @@ def fetch_svid(paths: Paths, mesh: Mesh, name: str) -> Svid:
         paths,
         mesh,
         name,
-        ["-c", _FETCH],
+        ["-c", FETCH_SVID],
         env={"SPIFFE_ENDPOINT_SOCKET": f"unix://{paths.workload('spire-agent')}/api.sock"},
         timeout_seconds=_FETCH_TIMEOUT_SECONDS,
     )
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no answer"]
         raise ConfigError(f"{name} has no identity: {last[0]}")
-    value = json.loads(done.stdout)
+    return read_svid(done.stdout)
+
+
+def read_svid(printed: str) -> Svid:
+    """What `FETCH_SVID` printed."""
+    value = json.loads(printed)
     return Svid(
         value["spiffe_id"],
         value["certificates"].encode(),

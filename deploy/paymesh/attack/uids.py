@@ -7,13 +7,14 @@ from paymesh.errors import ConfigError
 from paymesh.mesh import Mesh
 
 FORWARDER = "the perimeter's forwarder"
+THIEF = "who uses what was stolen until after its end"
 
 # Above every workload's and platform process's offset, below the databases' group.
-_OFFSETS = {FORWARDER: 95, INSIDE: 96, OPERATOR: 97, OUTSIDE: 98}
+_OFFSETS = {THIEF: 93, FORWARDER: 95, INSIDE: 96, OPERATOR: 97, OUTSIDE: 98}
 
 
 def stranger_uid(mesh: Mesh, name: str) -> int:
-    """The uid, and gid, of a position that is no workload, or of the forwarder.
+    """The uid, and gid, of a position that is no workload, of the forwarder or of the thief.
 
     Raises:
         ConfigError: there is none of this name, or deploy/mesh.yaml gave its uid away.
