@@ -1,7 +1,7 @@
 """Canary objects, and requests about them that would succeed for whoever may make them.
 
 Everything belongs to alice of acme or, where a user owns nothing of the kind, to acme. It is
-planted through the gateway, as users do it.
+planted through the gateway, as users do it; the requests are those of deploy/attack/requests.yaml.
 """
 
 from __future__ import annotations
@@ -9,27 +9,78 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import grpc
 from google.protobuf import json_format, message_factory
 
 from paymesh import dial
-from paymesh.calls import Catalogue, Reply
-from paymesh.errors import StartError
-from paymesh.mesh import Mesh
+from paymesh.calls import Catalogue
+from paymesh.errors import ConfigError, StartError
+from paymesh.mesh import Mesh, read_yaml
 from paymesh.paths import Paths
 
 TENANT, OWNER = "acme", "alice"
+REQUESTS = Path("deploy/attack/requests.yaml")
+
 _STAFF, _AUDITOR = "olivia", "audrey"
 _CURRENCY = "EUR"
 # What a customer may pay at once: so many refunds of a cent.
 _PAID_MINOR_UNITS = 1_000_000
-_CENT = {"currency_code": _CURRENCY, "minor_units": "1"}
 _NAMESPACE = uuid.UUID("5d0d8a7e-5b0c-4c39-9f5e-0f6a2f5a7c11")
-# No digits: a run of them can pass for a card number, which is refused.
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
+
+class Requests:
+    """deploy/attack/requests.yaml of a checkout, with its descriptors."""
+
+    def __init__(self, root: Path) -> None:
+        """Reads the two.
+
+        Raises:
+            ConfigError: the file cannot be read, or is no list of messages for each RPC.
+        """
+        self.catalogue = Catalogue.load(root)
+        self._bodies: Mapping[str, list[dict[str, Any]]] = read_yaml(root / REQUESTS)
+        for rpc, bodies in self._bodies.items():
+            if not isinstance(bodies, list) or not bodies:
+                raise ConfigError(f"{REQUESTS}: {rpc} has no list of messages")
+
+    @property
+    def rpcs(self) -> list[str]:
+        """Every RPC that there is a request for."""
+        return list(self._bodies)
+
+    def serialised(self, rpc: str, values: Mapping[str, str], nonce: str) -> tuple[bytes, ...]:
+        """The RPC's requests.
+
+        Args:
+            rpc: `/package.Service/Method`.
+            values: for the placeholders, by name.
+            nonce: what `uuid` and `word` are made of.
+
+        Raises:
+            ConfigError: there is none, or it is not the RPC's message.
+        """
+        bodies = self._bodies.get(rpc)
+        if bodies is None:
+            raise ConfigError(f"{REQUESTS} has no request for {rpc}: add one")
+        service, _, method = rpc.removeprefix("/").partition("/")
+        made = []
+        for number, body in enumerate(bodies):
+            seed = f"{rpc}/{number}/{nonce}"
+            fresh = uuid.uuid5(_NAMESPACE, seed)
+            word = fresh.hex.translate(_LETTERS)
+            try:
+                kind = self.catalogue.service(service).methods_by_name[method].input_type
+                filled = _filled(body, {**values, "uuid": str(fresh), "word": word})
+                message = json_format.ParseDict(filled, message_factory.GetMessageClass(kind)())
+            except (KeyError, ValueError, json_format.ParseError) as error:
+                raise ConfigError(f"{REQUESTS}: {rpc}: {error}") from error
+            made.append(message.SerializeToString())
+        return tuple(made)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +102,7 @@ class Plants:
     payment: str
     link: str
     removed_link: str
-    _catalogue: Catalogue = dataclasses.field(repr=False)
+    _requests: Requests = dataclasses.field(repr=False)
 
     def request(self, rpc: str, nonce: str) -> bytes:
         """The first of `requests`."""
@@ -63,51 +114,37 @@ class Plants:
 
         Args:
             rpc: `/package.Service/Method` of any service of the mesh, health and reflection
-                included. Health and reflection do not depend on the nonce.
-            nonce: of one probe: ids and idempotency keys are made of it, so that each probe's
-                request is another one.
+                included.
+            nonce: of one probe: its ids and idempotency keys are made of it, so that no two
+                probes make the same request.
 
         Raises:
-            KeyError: nothing was planted for this RPC.
+            ConfigError: deploy/attack/requests.yaml has none.
         """
-        bodies = _REQUESTS[rpc](self, nonce)
-        service, _, method = rpc.removeprefix("/").partition("/")
-        kind = self._catalogue.service(service).methods_by_name[method].input_type
-        message = message_factory.GetMessageClass(kind)
-        return tuple(json_format.ParseDict(body, message()).SerializeToString() for body in bodies)
+        names = ("merchant", "clearing", "payment", "link", "removed_link")
+        return self._requests.serialised(rpc, {name: getattr(self, name) for name in names}, nonce)
 
 
-def known_rpcs() -> list[str]:
-    """Every RPC that there is a request for."""
-    return list(_REQUESTS)
+def plant(paths: Paths, mesh: Mesh, root: Path) -> Plants:
+    """Plants everything in a mesh that is up; again and again makes new accounts, payments
+    and links.
 
-
-def plant(paths: Paths, mesh: Mesh, catalogue: Catalogue) -> Plants:
-    """Plants everything in a mesh that is up; again and again makes new payments and links.
+    Args:
+        paths: of its home.
+        mesh: whose gateway is asked.
+        root: the checkout that it runs from.
 
     Raises:
         StartError: something was refused: the mesh does not work as it should.
     """
+    requests = Requests(root)
     with dial.gateway(paths, mesh) as channel:
-        gardener = _Gardener(paths, mesh, catalogue, channel)
-        merchant = gardener.ask(
-            _STAFF,
-            "ledger/OpenAccount",
-            _opening(_fresh("merchant", "planted"), "ACCOUNT_KIND_MERCHANT"),
-        )["account"]["account_id"]
-        payment = gardener.ask(
-            OWNER,
-            "payments/CreatePayment",
-            {
-                "idempotency_key": _key(uuid.uuid4().hex),
-                "amount": {**_CENT, "minor_units": str(_PAID_MINOR_UNITS)},
-                "payment_method_token": "tok_visa",
-                "merchant_account_id": merchant,
-            },
-        )["payment"]["payment_id"]
-        removed = gardener.link()
+        gardener = _Gardener(paths, mesh, requests.catalogue, channel)
+        merchant = gardener.merchant()
+        payment = gardener.payment(merchant)
+        removed, link = gardener.link(), gardener.link()
         gardener.ask(OWNER, "bank-link/RemoveLink", {"link_id": removed})
-        return Plants(merchant, gardener.clearing(), payment, gardener.link(), removed, catalogue)
+        return Plants(merchant, gardener.clearing(), payment, link, removed, requests)
 
 
 class _Gardener:
@@ -121,15 +158,38 @@ class _Gardener:
 
     def ask(self, user: str, rpc: str, request: Mapping[str, Any]) -> Any:
         metadata = dial.user_metadata(self._paths, self._mesh, user)
-        reply: Reply = self._catalogue.send(self._channel, rpc, request, metadata=metadata)
+        reply = self._catalogue.send(self._channel, rpc, request, metadata=metadata)
         if not reply.ok:
             shown = json.dumps(reply.as_json())
             raise StartError(f"{user} cannot make {rpc}, which was to be planted: {shown}")
         return reply.body
 
+    def merchant(self) -> str:
+        request = {
+            "request_id": str(uuid.uuid4()),
+            "legal_entity": TENANT,
+            "kind": "ACCOUNT_KIND_MERCHANT",
+            "currency_code": _CURRENCY,
+        }
+        return str(self.ask(_STAFF, "ledger/OpenAccount", request)["account"]["account_id"])
+
+    def payment(self, merchant: str) -> str:
+        request = {
+            "idempotency_key": str(uuid.uuid4()),
+            "amount": {"currency_code": _CURRENCY, "minor_units": str(_PAID_MINOR_UNITS)},
+            "payment_method_token": "tok_visa",
+            "merchant_account_id": merchant,
+        }
+        return str(self.ask(OWNER, "payments/CreatePayment", request)["payment"]["payment_id"])
+
     def link(self) -> str:
         """A verified bank link of the owner's."""
-        request = _linking(uuid.uuid4().hex)
+        fresh = uuid.uuid4()
+        request = {
+            "request_id": str(fresh),
+            "institution_id": "ins_first_platypus",
+            "public_token": f"public-sandbox-success-{fresh.hex.translate(_LETTERS)}",
+        }
         link_id = self.ask(OWNER, "bank-link/CreateLink", request)["link"]["link_id"]
         link = self.ask(OWNER, "bank-link/VerifyLink", {"link_id": link_id})["link"]
         if link["state"] != "LINK_STATE_SUCCESS":
@@ -140,94 +200,17 @@ class _Gardener:
         """The account that the first payment has opened."""
         request = {"legal_entity": TENANT, "page_size": 1000}
         found = self.ask(_AUDITOR, "ledger/ListBalances", request)["balances"]
-        accounts = [balance["account"] for balance in found]
-        for account in accounts:
+        for account in (balance["account"] for balance in found):
             kind, currency = account["kind"], account["currency_code"]
             if (kind, currency) == ("ACCOUNT_KIND_CLEARING", _CURRENCY):
                 return str(account["account_id"])
         raise StartError(f"{TENANT} has no clearing account after its first payment")
 
 
-def _fresh(nonce: str, purpose: str) -> str:
-    """A UUID of this nonce's."""
-    return str(uuid.uuid5(_NAMESPACE, f"{purpose}/{nonce}"))
-
-
-def _key(nonce: str) -> str:
-    """An idempotency key of this nonce's."""
-    return f"canary-{nonce.translate(_LETTERS)}"
-
-
-def _opening(request_id: str, kind: str) -> dict[str, Any]:
-    return {
-        "request_id": request_id,
-        "legal_entity": TENANT,
-        "kind": kind,
-        "currency_code": _CURRENCY,
-    }
-
-
-def _linking(nonce: str) -> dict[str, Any]:
-    return {
-        "request_id": _fresh(nonce, "link"),
-        "institution_id": "ins_first_platypus",
-        "public_token": f"public-sandbox-success-{nonce.translate(_LETTERS)[:32]}",
-    }
-
-
-def _transfer(plants: Plants, nonce: str) -> dict[str, Any]:
-    return {
-        "request_id": _fresh(nonce, "transfer"),
-        "legs": [
-            {"account_id": plants.clearing, "amount": {**_CENT, "minor_units": "-1"}},
-            {"account_id": plants.merchant, "amount": _CENT},
-        ],
-        "reference": _key(nonce),
-    }
-
-
-def _openings(nonce: str) -> tuple[dict[str, Any], ...]:
-    """Operators open merchants' accounts, payments the clearing account that is there."""
-    return tuple(
-        _opening(_fresh(nonce, kind), kind)
-        for kind in ("ACCOUNT_KIND_MERCHANT", "ACCOUNT_KIND_CLEARING")
-    )
-
-
-_PAYMENTS = "/paymesh.payments.v1.PaymentsService/"
-_LEDGER = "/paymesh.ledger.v1.LedgerService/"
-_BANK_LINK = "/paymesh.bank_link.v1.BankLinkService/"
-_HEALTH = "/grpc.health.v1.Health/"
-_REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
-
-_REQUESTS: Mapping[str, Callable[[Plants, str], tuple[dict[str, Any], ...]]] = {
-    # From a bank link: that is what makes it a jewel.
-    _PAYMENTS + "CreatePayment": lambda plants, nonce: (
-        {
-            "idempotency_key": _key(nonce),
-            "amount": _CENT,
-            "bank_link_id": plants.link,
-            "merchant_account_id": plants.merchant,
-            "description": _key(nonce),
-        },
-    ),
-    _PAYMENTS + "GetPayment": lambda plants, _: ({"payment_id": plants.payment},),
-    _PAYMENTS + "ListPayments": lambda _, __: ({"page_size": 1},),
-    _PAYMENTS + "RefundPayment": lambda plants, nonce: (
-        {"idempotency_key": _key(nonce), "payment_id": plants.payment, "amount": _CENT},
-    ),
-    _LEDGER + "OpenAccount": lambda _, nonce: _openings(nonce),
-    _LEDGER + "PostTransfer": lambda plants, nonce: (_transfer(plants, nonce),),
-    _LEDGER + "GetBalance": lambda plants, _: ({"account_id": plants.merchant},),
-    _LEDGER + "ListBalances": lambda _, __: ({"legal_entity": TENANT, "page_size": 1},),
-    _LEDGER + "ListEntries": lambda plants, _: ({"account_id": plants.merchant, "page_size": 1},),
-    _BANK_LINK + "CreateLink": lambda _, nonce: (_linking(nonce),),
-    _BANK_LINK + "GetLink": lambda plants, _: ({"link_id": plants.link},),
-    _BANK_LINK + "ListLinks": lambda _, __: ({"page_size": 1},),
-    _BANK_LINK + "VerifyLink": lambda plants, _: ({"link_id": plants.link},),
-    _BANK_LINK + "RemoveLink": lambda plants, _: ({"link_id": plants.removed_link},),
-    _HEALTH + "Check": lambda _, __: ({},),
-    _HEALTH + "List": lambda _, __: ({},),
-    _HEALTH + "Watch": lambda _, __: ({},),
-    _REFLECTION + "ServerReflectionInfo": lambda _, __: ({"list_services": "*"},),
-}
+def _filled(value: Any, names: Mapping[str, str]) -> Any:
+    """The value with the placeholders in its texts replaced."""
+    if isinstance(value, dict):
+        return {key: _filled(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, names) for item in value]
+    return value.format_map(names) if isinstance(value, str) else value

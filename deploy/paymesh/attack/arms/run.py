@@ -21,7 +21,6 @@ from paymesh.attack.arms.stage import Stage
 from paymesh.attack.loot import gathering
 from paymesh.attack.model import Arm
 from paymesh.attack.plants import plant
-from paymesh.calls import Catalogue
 from paymesh.errors import ConfigError, PaymeshError, StartError
 from paymesh.mesh import Mesh, load_mesh, read_yaml, repository_root
 from paymesh.paths import Paths, default_paths
@@ -72,7 +71,7 @@ def running(
         opened = stack.enter_context(open_databases(paths, mesh)) if DATABASE_DOOR in doors else {}
         say(f"arm {arm}: planting")
         with gathering(paths, mesh) as loot:
-            plants = plant(paths, mesh, Catalogue.load(root))
+            plants = plant(paths, mesh, root)
             found = loot.result()
         yield Stage(arm, root, paths, mesh, plants, found, opened)
         say(f"arm {arm}: stopping")
