@@ -17,11 +17,11 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from meshkit import drain, logging, telemetry
 from meshkit.config import AppConfig, ConfigError, load_config
+from meshkit.health import Health
 from meshkit.interceptors import server_interceptors
 
 MAX_CONCURRENT_RPCS = 256
@@ -99,7 +99,7 @@ async def serve(
 
 async def start(
     services: Sequence[Registration], config: AppConfig
-) -> tuple[grpc.aio.Server, HealthServicer]:
+) -> tuple[grpc.aio.Server, Health]:
     """Start a server with all interceptors, health and reflection. Raises ConfigError."""
     server = grpc.aio.server(
         interceptors=server_interceptors(config.trust_domain),
@@ -113,9 +113,9 @@ async def start(
             ("grpc.so_reuseport", 0),
         ),
     )
-    health_servicer = HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     names = [registration.descriptor.full_name for registration in services]
+    health_servicer = Health(["", *names])
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     for registration in services:
         registration.add(registration.servicer, server)
     reflection.enable_server_reflection(

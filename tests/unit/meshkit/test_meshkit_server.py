@@ -125,6 +125,18 @@ async def test_stopping_drains(config: AppConfig) -> None:
     assert order == ["call", "first", "second"]
 
 
+async def test_health_lists_every_service(config: AppConfig) -> None:
+    """List tells of the server and of each service what Check says of them."""
+    async with testing.serving([registration(Scripted())], config) as channel:
+        reply = await health_pb2_grpc.HealthStub(channel).List(
+            health_pb2.HealthListRequest(), timeout=5
+        )
+    assert {name: found.status for name, found in reply.statuses.items()} == {
+        "": health_pb2.HealthCheckResponse.SERVING,
+        "paymesh.ledger.v1.LedgerService": health_pb2.HealthCheckResponse.SERVING,
+    }
+
+
 async def test_background_tasks_run_and_are_cancelled(config: AppConfig) -> None:
     """A background task runs beside the server, outlives its own exceptions, and ends with it."""
     runs: list[int] = []
