@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from paymesh.attack.computed.apps import forged
 from paymesh.attack.computed.doors import NO_CERTIFICATE, PLAINTEXT, Certificate, Door, Peer
@@ -17,6 +17,8 @@ from paymesh.attack.model import FORWARD, OUTSIDE, OWN, State, Target
 # The end of `foreign:W`: W's path in another trust domain.
 _FOREIGN = "foreign.example"
 _Ends = frozenset[Target]
+# A door or an app's workload; principal; user.
+_Key = tuple[Door | str, str, str | None]
 
 
 class Calls:
@@ -32,13 +34,19 @@ class Calls:
         self._passage = passage
         self._claims = claims
         self._forged = list(forged(site.mesh))
-        self._ends: dict[tuple[Door | str, str, str | None], _Ends] = {}
-        self.is_complete = True
+        self._ends: dict[_Key, _Ends] = {}
+        self._unfinished: set[_Key] = set()
+
+    def forget_unfinished(self) -> bool:
+        """What waited for answers is looked for again; whether anything did."""
+        for key in self._unfinished:
+            del self._ends[key]
+        had_any = bool(self._unfinished)
+        self._unfinished.clear()
+        return had_any
 
     def made(self, state: State) -> _Ends:
-        """What this state makes execute. `is_complete` turns false when the policy has to be
-        asked first: then it is only what is known by now.
-        """
+        """What this state makes execute, as far as the policy's answers are there."""
         return frozenset(
             target
             for user in {None, state.user}
@@ -90,40 +98,40 @@ class Calls:
         is_forward = door.port is not None and (
             self._site.mesh.workloads[door.envoy].kind == "gateway"
         )
-        key = door, principal, user
-        if key not in self._ends:
-            whole, found = True, set()
-            for call in self._tried(door, user):
-                try:
-                    end = self._passage.end(door, principal, call)
-                except Pending:
-                    whole = False
-                    continue
-                if end is not None:
-                    found.add(Target(end, call.path))
-                    if is_forward:
-                        found.add(Target(door.envoy, FORWARD))
-            if not whole:
-                self.is_complete = False
-                return frozenset(found)
-            self._ends[key] = frozenset(found)
-        return self._ends[key]
+
+        def end(call: Call) -> Iterator[Target]:
+            found = self._passage.end(door, principal, call)
+            if found is not None:
+                yield Target(found, call.path)
+                if is_forward:
+                    yield Target(door.envoy, FORWARD)
+
+        return self._found((door, principal, user), self._tried(door, user), end)
 
     def _at_app(self, workload: str, user: str | None) -> _Ends:
-        key = workload, "", user
+        calls = (
+            call.having({**dict(call.headers), **headers})
+            for call in self._to(workload, user)
+            for headers in self._forged
+        )
+
+        def end(call: Call) -> Iterator[Target]:
+            if self._passage.at_app(workload, call) is not None:
+                yield Target(workload, call.path)
+
+        return self._found((workload, "", user), calls, end)
+
+    def _found(
+        self, key: _Key, calls: Iterable[Call], end: Callable[[Call], Iterator[Target]]
+    ) -> _Ends:
+        """What the calls come to, looked for once in each round."""
         if key not in self._ends:
-            whole, found = True, set()
-            for call in self._to(workload, user):
-                for headers in self._forged:
-                    stated = call.having({**dict(call.headers), **headers})
-                    try:
-                        if self._passage.at_app(workload, stated):
-                            found.add(Target(workload, call.path))
-                    except Pending:
-                        whole = False
-            if not whole:
-                self.is_complete = False
-                return frozenset(found)
+            found: set[Target] = set()
+            for call in calls:
+                try:
+                    found.update(end(call))
+                except Pending:
+                    self._unfinished.add(key)
             self._ends[key] = frozenset(found)
         return self._ends[key]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 from paymesh.attack.computed.doors import matches
@@ -24,6 +25,7 @@ class Filters:
     def __init__(self, oracle: Oracle, users: Users) -> None:
         self._oracle = oracle
         self._users = users
+        self._known: dict[tuple[int, tuple[tuple[str, str], ...]], tuple[tuple[str, str], ...]] = {}
 
     def passed(self, manager: Config, route: Route, principal: str, call: Call) -> Call | None:
         """The call behind all filters; None when one refuses it.
@@ -39,7 +41,7 @@ class Filters:
             if own.get("disabled") or one.get("disabled") or kind in _IRRELEVANT:
                 continue
             if kind == "header_mutation":
-                found = mutated(config, call)
+                found = self._mutated(config, call)
             elif kind == "jwt_authn":
                 found = self._with_token(config, call)
             elif kind == "ext_authz":
@@ -50,6 +52,13 @@ class Filters:
                 return None
             call = found
         return found
+
+    def _mutated(self, config: Config, call: Call) -> Call:
+        """There are few combinations of headers, and many calls."""
+        key = id(config), call.headers
+        if key not in self._known:
+            self._known[key] = mutated(config, call).headers
+        return dataclasses.replace(call, headers=self._known[key])
 
     def _with_token(self, config: Config, call: Call) -> Call | None:
         """jwt_authn: the first rule that fits the path says what is required."""

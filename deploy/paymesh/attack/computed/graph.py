@@ -47,7 +47,6 @@ def _graph(site: Site, machine: Machine, oracle: Oracle) -> Graph:
     others = Others(site, machine, oracle)
     for _ in range(_MOST_ROUNDS):
         found, is_complete = set(), True
-        calls.is_complete = True
         made = {}
         for cell in cells(site.mesh, site.rpcs):
             if cell.target.is_rpc or cell.target.method == FORWARD:
@@ -61,7 +60,8 @@ def _graph(site: Site, machine: Machine, oracle: Oracle) -> Graph:
                     found.add(cell)
             except Pending:
                 is_complete = False
-        if not oracle.answer() and is_complete and calls.is_complete:
+        is_complete = not calls.forget_unfinished() and is_complete
+        if not oracle.answer() and is_complete:
             return frozenset(found)
     raise SetupError(f"the policy's answers still raise questions after {_MOST_ROUNDS} rounds")
 
