@@ -26,10 +26,8 @@ from paymesh.attack.computed.messages import (
     OWNER,
     PAYMENTS,
     TENANT,
-    TRANSFER,
     Call,
-    bodies,
-    opening,
+    as_body,
 )
 from paymesh.attack.computed.oracle import every
 from paymesh.mesh import Mesh
@@ -160,20 +158,28 @@ def _create_payment(given: Given) -> Iterator[Need]:
     if given.user is not None:
         # The merchant's account has to be of the user's own tenant.
         yield given.user.tenant == TENANT
-    yield Calls(f"{LEDGER}GetBalance", bodies(f"{LEDGER}GetBalance")[0])
-    yield Calls(f"{LINKS}GetLink", bodies(f"{LINKS}GetLink")[0])
+    yield Calls(f"{LEDGER}GetBalance", "{}")
+    yield Calls(f"{LINKS}GetLink", "{}")
     yield Asks("links.use", {"owner": OWNER, "state": "SUCCESS"})
     # Asked for once by each process, and kept: without it no payment has ever been made.
-    yield Calls(f"{LEDGER}OpenAccount", opening("CLEARING"))
+    clearing = as_body(legalEntity=TENANT, kind=f"{_KIND}CLEARING")
+    yield Calls(f"{LEDGER}OpenAccount", clearing)
     yield Uses("card-processor")
-    yield Calls(f"{LEDGER}PostTransfer", TRANSFER)
+    yield _transfer(given)
 
 
 def _refund_payment(given: Given) -> Iterator[Need]:
     yield given.user is not None
     yield Asks("payments.refund", {"tenant": TENANT, "owner": OWNER})
     yield Uses("card-processor")
-    yield Calls(f"{LEDGER}PostTransfer", TRANSFER)
+    yield _transfer(given)
+
+
+def _transfer(given: Given) -> Need:
+    """Of the amount that was paid or is given back, from one account to the other."""
+    amount = json.loads(given.body)["amount"]
+    taken = {**amount, "minorUnits": f"-{amount['minorUnits']}"}
+    return Calls(f"{LEDGER}PostTransfer", as_body(legs=[{"amount": taken}, {"amount": amount}]))
 
 
 def _get_payment(given: Given) -> Iterator[Need]:
@@ -209,13 +215,14 @@ def _verify_link(_: Given) -> Iterator[Need]:
 
 
 def _remove_link(_: Given) -> Iterator[Need]:
-    yield Asks("links.remove", _LINK)
-    yield Uses("bank-data")
+    # It was removed before, which is as good as the first time: the bank's API is not asked.
+    yield Asks("links.remove", {**_LINK, "state": "REMOVED"})
 
 
 def _open_account(given: Given) -> Iterator[Need]:
-    kind = json.loads(given.body)["kind"].removeprefix("ACCOUNT_KIND_")
-    yield Asks("accounts.open", {"tenant": TENANT, "kind": kind})
+    opening = json.loads(given.body)
+    kind = opening["kind"].removeprefix(_KIND)
+    yield Asks("accounts.open", {"tenant": opening["legalEntity"], "kind": kind})
 
 
 def _post_transfer(_: Given) -> Iterator[Need]:
@@ -227,10 +234,11 @@ def _read_account(_: Given) -> Iterator[Need]:
     yield Asks("accounts.read", {"tenant": TENANT, "kind": "MERCHANT"})
 
 
-def _list_balances(_: Given) -> Iterator[Need]:
-    yield Asks("accounts.read", {"tenant": TENANT})
+def _list_balances(given: Given) -> Iterator[Need]:
+    yield Asks("accounts.read", {"tenant": json.loads(given.body)["legalEntity"]})
 
 
+_KIND = "ACCOUNT_KIND_"
 _LINK = {"tenant": TENANT, "owner": OWNER, "state": "SUCCESS"}
 
 _NEEDS: dict[str, Callable[[Given], Iterator[Need]]] = {

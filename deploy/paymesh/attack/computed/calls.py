@@ -8,11 +8,12 @@ from paymesh.attack.computed.apps import forged
 from paymesh.attack.computed.doors import NO_CERTIFICATE, PLAINTEXT, Certificate, Door, Peer
 from paymesh.attack.computed.filters import mutated
 from paymesh.attack.computed.machine import Machine
-from paymesh.attack.computed.messages import AUTHORIZATION, Call, bodies
+from paymesh.attack.computed.messages import AUTHORIZATION, Call
 from paymesh.attack.computed.oracle import Pending
 from paymesh.attack.computed.passage import Passage
 from paymesh.attack.computed.site import Site, at, items
 from paymesh.attack.model import FORWARD, OUTSIDE, OWN, State, Target
+from paymesh.errors import ConfigError
 
 # The end of `foreign:W`: W's path in another trust domain.
 _FOREIGN = "foreign.example"
@@ -60,11 +61,10 @@ class Calls:
             principals = {self._passage.doors.admitted(door, peer) for peer in peers}
             for principal in principals - {None}:
                 yield self._through(door, principal or "", user)
-        if state.position != OUTSIDE:
-            account = self._machine.account(state.position)
-            for workload in self._site.mesh.services():
-                if self._machine.may_connect(account, f"run/{workload.name}/app.sock"):
-                    yield self._at_app(workload.name, user)
+        account = self._machine.account(state.position)
+        for workload in self._site.mesh.services():
+            if self._machine.may_connect(account, f"run/{workload.name}/app.sock"):
+                yield self._at_app(workload.name, user)
 
     def _doors(self, position: str) -> list[Door]:
         """Where a position can knock: outside, the perimeter forwards the gateway's port."""
@@ -156,7 +156,9 @@ class Calls:
         authority = f"{workload}.{self._site.mesh.trust_domain}"
         headers = {} if user is None else {AUTHORIZATION: user}
         for rpc in self._site.rpcs[workload]:
-            for body in bodies(rpc):
+            if rpc not in self._site.messages:
+                raise ConfigError(f"deploy/attack/requests.yaml has no message for {rpc}")
+            for body in self._site.messages[rpc]:
                 yield Call(rpc, authority, body).having(headers)
 
 

@@ -21,10 +21,13 @@ _POSTGRES = -4
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """A uid with all its groups."""
+    """A uid with all its groups. Who is not `is_here` is on another machine: sockets and files
+    are out of reach, whatever their modes.
+    """
 
     uid: int
     groups: frozenset[int]
+    is_here: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Machine:
         """
         if position in _STRANGERS:
             uid = _STRANGERS[position]
-            return Account(uid, frozenset({uid}))
+            return Account(uid, frozenset({uid}), is_here=position != OUTSIDE)
         workload = self._mesh.workloads[position]
         uid = self._mesh.uid(position)
         groups = {uid, self._mesh.agent_gid}
@@ -89,14 +92,15 @@ class Machine:
             raise ConfigError(f"deploy/attack/inventory.yaml has no socket {path}")
         if mode is not None:
             node = dataclasses.replace(node, mode=mode)
-        return node.allows(account, _WRITE) and self._may_enter(account, path)
+        is_open = account.is_here and node.allows(account, _WRITE)
+        return is_open and self._may_enter(account, path)
 
     def can_get(self, account: Account, what: str) -> bool:
         """Whether a file that holds this is somebody else's and may be read.
 
         A key in one's own directory is counted as a credential of its own.
         """
-        return any(
+        return account.is_here and any(
             what in node.holds
             and node.uid != account.uid
             and node.allows(account, _READ)

@@ -1,13 +1,23 @@
 """A call, and the messages that are sent: about objects that exist and belong to alice of acme.
 
-What stands in a message and what exists is no configuration: it is what the probes plant.
+The messages stand in deploy/attack/requests.yaml. What exists is no configuration: it is what
+the probes plant.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format, message_factory
+
+from paymesh.calls import Catalogue
+from paymesh.errors import ConfigError
+from paymesh.mesh import read_yaml
 
 TENANT, OWNER = "acme", "alice"
 AUTHORIZATION = "authorization"
@@ -16,11 +26,11 @@ PAYMENTS = "/paymesh.payments.v1.PaymentsService/"
 LEDGER = "/paymesh.ledger.v1.LedgerService/"
 LINKS = "/paymesh.bank_link.v1.BankLinkService/"
 HEALTH = "/grpc.health.v1.Health/"
-REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
-_CENT = {"currencyCode": "EUR", "minorUnits": "1"}
-_ID = "8e5ba73c-2b84-4b3f-9d5e-2f7a4dfb0b8c"
 NOT_READ = "null"
+# In the place of every id that is planted or made fresh: no rule looks at one.
+_ID = "8e5ba73c-2b84-4b3f-9d5e-2f7a4dfb0b8c"
+_PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,46 +62,34 @@ class Call:
         return dataclasses.replace(self, headers=tuple(sorted(headers.items())))
 
 
-def _json(**fields: object) -> str:
+def as_body(**fields: object) -> str:
+    """A message as protojson, with the fields that matter."""
     return json.dumps(fields, sort_keys=True)
 
 
-def opening(kind: str) -> str:
-    """OpenAccountRequest of a kind of account."""
-    return _json(legalEntity=TENANT, kind=f"ACCOUNT_KIND_{kind}", currencyCode="EUR", requestId=_ID)
+def read_messages(root: Path) -> dict[str, tuple[str, ...]]:
+    """RPC → the messages that are tried, as protojson: each is right for somebody who may make
+    the call.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds what is no message of an RPC.
+    """
+    path = root / "deploy" / "attack" / "requests.yaml"
+    catalogue, found = Catalogue.load(root), read_yaml(path)
+    try:
+        return {
+            rpc: tuple(_protojson(catalogue, rpc, message) for message in messages)
+            for rpc, messages in found.items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError, json_format.ParseError) as error:
+        raise ConfigError(f"{path} holds what is no message: {error!r}") from error
 
 
-TRANSFER = _json(
-    requestId=_ID,
-    legs=[
-        {"accountId": _ID, "amount": _CENT | {"minorUnits": "-1"}},
-        {"accountId": _ID, "amount": _CENT},
-    ],
-    reference="x",
-)
-_ACCOUNT = _json(accountId=_ID)
-_LINK = _json(linkId=_ID)
-
-# One cent, alice's payment, her verified link, acme's accounts.
-_BODIES = {
-    f"{PAYMENTS}CreatePayment": (
-        _json(idempotencyKey="k", amount=_CENT, merchantAccountId=_ID, bankLinkId=_ID),
-    ),
-    f"{PAYMENTS}RefundPayment": (_json(idempotencyKey="k", paymentId=_ID, amount=_CENT),),
-    f"{PAYMENTS}GetPayment": (_json(paymentId=_ID),),
-    f"{LEDGER}OpenAccount": (opening("MERCHANT"), opening("CLEARING")),
-    f"{LEDGER}PostTransfer": (TRANSFER,),
-    f"{LEDGER}GetBalance": (_ACCOUNT,),
-    f"{LEDGER}ListEntries": (_ACCOUNT,),
-    f"{LEDGER}ListBalances": (_json(legalEntity=TENANT),),
-    f"{LINKS}CreateLink": (_json(requestId=_ID, institutionId="i", publicToken="public-x"),),
-    f"{LINKS}GetLink": (_LINK,),
-    f"{LINKS}VerifyLink": (_LINK,),
-    f"{LINKS}RemoveLink": (_LINK,),
-    REFLECTION: (NOT_READ,),
-}
-
-
-def bodies(rpc: str) -> tuple[str, ...]:
-    """The messages that are tried: each is right for somebody who may make the call."""
-    return _BODIES.get(rpc, ("{}",))
+def _protojson(catalogue: Catalogue, rpc: str, message: Any) -> str:
+    service, _, name = rpc.removeprefix("/").partition("/")
+    method = catalogue.service(service).methods_by_name[name]
+    if method.client_streaming:
+        return NOT_READ
+    filled = json.loads(_PLACEHOLDER.sub(_ID, json.dumps(message)))
+    made = json_format.ParseDict(filled, message_factory.GetMessageClass(method.input_type)())
+    return json.dumps(json_format.MessageToDict(made), sort_keys=True)

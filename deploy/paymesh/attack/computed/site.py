@@ -10,6 +10,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2
 
+from paymesh.attack.computed.messages import read_messages
 from paymesh.attack.model import Arm
 from paymesh.errors import ConfigError
 from paymesh.mesh import Mesh, load_mesh, read_yaml
@@ -40,6 +41,7 @@ class Site:
         entries: SPIRE's.
         doors: kinds of ports that the arm opens beside what the mesh has.
         inventory: deploy/attack/inventory.yaml.
+        messages: RPC → what is sent, as protojson.
     """
 
     root: Path
@@ -49,6 +51,7 @@ class Site:
     entries: tuple[Entry, ...]
     doors: frozenset[str]
     inventory: Config
+    messages: Mapping[str, tuple[str, ...]]
 
 
 def read_site(root: Path, arm: Arm) -> Site:
@@ -66,6 +69,7 @@ def read_site(root: Path, arm: Arm) -> Site:
         entries=_entries(root / "spire" / "entries.json"),
         doors=_doors(root / "deploy" / "arm.yaml", arm),
         inventory=read_yaml(root / "deploy" / "attack" / "inventory.yaml"),
+        messages=read_messages(root),
     )
 
 
