@@ -3,23 +3,55 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from paymesh.attack.inventory import Inventory
 from paymesh.checks import access
 from paymesh.checks.model import Context, Finding, Section
-from paymesh.mesh import Workload
+from paymesh.mesh import Workload, repository_root
 
 _MEND = "run `paymesh down` and `paymesh up`: it sets owners and modes; find out who changed them"
+_MEND_LISTENER = (
+    "find out who opened it and end it; what belongs there is declared in"
+    " deploy/attack/inventory.yaml, with its reason"
+)
+_MOST_SHOWN = 3
 _section = Section("sockets")
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Yields two findings for each workload and one for what only the supervisor reads."""
+    """Yields two findings for each workload, one for what only the supervisor reads, and two
+    on the whole mesh against its inventory.
+    """
     for workload in context.mesh.sidecars():
         yield _present(context, workload)
         yield _closed(context, workload)
     yield _secrets(context)
+    yield from _inventory(context)
+
+
+def _inventory(context: Context) -> Iterator[Finding]:
+    inventory = Inventory.load(repository_root(), context.mesh)
+    name = "everything that listens is in the inventory"
+    found, unseen = inventory.undeclared(context.paths), inventory.unseen(context.paths)
+    if unseen and not found:
+        yield _section.warning(name, unseen[0], "run `paymesh check` as root")
+    else:
+        problem = f"nobody declared {_some(found)}" if found else None
+        yield _section.expect(name, problem, _MEND_LISTENER)
+    wrong = inventory.wrong(context.paths)
+    yield _section.expect(
+        "sockets, directories and keys are as the inventory has them",
+        _some(wrong) if wrong else None,
+        _MEND,
+    )
+
+
+def _some(found: Sequence[object]) -> str:
+    shown = "; ".join(str(one) for one in found[:_MOST_SHOWN])
+    left = len(found) - _MOST_SHOWN
+    return f"{shown}; and {left} more" if left > 0 else shown
 
 
 def _sockets(workload: Workload) -> list[str]:

@@ -173,8 +173,8 @@ class _Search:
         if one.kind == "unix":
             # What was bound by a relative path: nothing here changes its directory later.
             address = _real(os.path.join(self._procfs.directory(pid) or "?", address))  # noqa: PTH118 — only joins
-        held = f"held by {name}" if self._named.get(pid) == name else f"held by {self._shown(pid)}"
-        return Listening(one.kind, address, name, held, one.inode)
+        holder = self._named.get(pid) or self._shown(pid)
+        return Listening(one.kind, address, name, f"held by {holder}", one.inode)
 
     def _shown(self, pid: int) -> str:
         process = self._all[pid]
