@@ -61,7 +61,7 @@ def running(
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(_place())
         root = place / "paymesh"
-        say(f"arm {arm}: copying the checkout")
+        say(f"arm {arm}: copying the checkout to {root}")
         build(arm, source or repository_root(), root)
         mesh = _mesh_on_free_ports(root)
         paths = Paths(place / "home", default_paths().cache)
@@ -80,11 +80,17 @@ def running(
 def sweep() -> None:
     """Ends and removes what runs left behind that were killed."""
     for place in _PARENT.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError), _locked(place / "lock") as ours:
-            if ours and place.lstat().st_uid == os.geteuid():
-                with contextlib.suppress(PaymeshError):
-                    _stop(Paths(place / "home", place))
-                shutil.rmtree(place, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if place.lstat().st_uid == os.geteuid() and not place.is_symlink():
+                _remove_leftover(place)
+
+
+def _remove_leftover(place: Path) -> None:
+    with _locked(place / "lock") as ours:
+        if ours:
+            with contextlib.suppress(PaymeshError):
+                _stop(Paths(place / "home", place))
+            shutil.rmtree(place, ignore_errors=True)
 
 
 @contextlib.contextmanager
