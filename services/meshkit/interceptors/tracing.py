@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
-from opentelemetry import propagate, trace
+from opentelemetry import context, propagate, trace
 
 from meshkit.interceptors.base import CallInterceptor, Rpc, code_of
 from meshkit.telemetry import rpc_attributes, set_rpc_status, tracer
@@ -26,13 +26,20 @@ _SERVER_FAULTS = frozenset(
 
 
 class TracingInterceptor(CallInterceptor):
-    """Makes a server span of each call but health checks; what the call raises stays out of it."""
+    """Makes a server span of each call; what the call raises stays out of it.
+
+    A health check has none, and is logged under the asker's trace all the same.
+    """
 
     @asynccontextmanager
     async def around(self, rpc: Rpc) -> AsyncIterator[None]:
         """Make the span current for the call."""
         if rpc.is_health:
-            yield
+            token = context.attach(propagate.extract(rpc.headers))
+            try:
+                yield
+            finally:
+                context.detach(token)
             return
         with tracer().start_as_current_span(
             rpc.method.removeprefix("/"),

@@ -23,7 +23,7 @@ from paymesh.attack.probe.agent.connections import (
 from paymesh.attack.probe.agent.plan import ANSWERED, FAILED, REFUSED, Errand, Result
 
 _MAX_BODY_BYTES = 16 << 20
-_REPORTED_BYTES = 64 << 10
+_REPORTED_BYTES = 512 << 10
 _MAX_KEY_BYTES = 1 << 20
 _MAX_LINE_BYTES = 1 << 20
 _SECONDS = 8.0
@@ -48,7 +48,8 @@ class Errands:
             "line": self._line,
             "sign": _sign,
             "row": self._row,
-            "open": _open,
+            "read": _read,
+            "access": _access,
         }[errand["kind"]]
         result: Result = {"id": errand["id"], "state": FAILED, "attempts": 0}
         doubtful = False
@@ -123,7 +124,7 @@ class Errands:
                 user=errand["role"],
                 password=errand.get("password") or None,
                 # Nothing of this user's own files.
-                passfile="/dev/null",
+                passfile="/nonexistent",
                 connect_timeout=_DATABASE_SECONDS,
                 options=f"-c statement_timeout={_DATABASE_SECONDS * 1000}",
             ) as connection:
@@ -155,19 +156,25 @@ def _says_refused(error: Exception) -> bool:
     )
 
 
-def _open(errand: Errand, result: Result) -> None:
-    """Opens a file for writing, writes nothing."""
-    try:
-        os.close(os.open(errand["paths"][0], os.O_WRONLY | os.O_CLOEXEC))
-    except OSError as error:
-        raise RefusedError(name_of(error), certain=True) from error
+def _access(errand: Errand, result: Result) -> None:
+    if not any(os.access(path, os.W_OK, effective_ids=True) for path in errand["paths"]):
+        raise RefusedError("not writable", certain=True)
     result["code"] = 0
 
 
-def _sign(errand: Errand, result: Result) -> None:
+def _read(errand: Errand, result: Result) -> None:
+    result["data"] = base64.b64encode(_contents(errand["paths"])[0]).decode("ascii")
+
+
+def _contents(paths: list[str]) -> list[bytes]:
+    """Of the files that can be read.
+
+    Raises:
+        RefusedError: none can.
+    """
     read: list[bytes] = []
     why = "no file"
-    for path in errand["paths"]:
+    for path in paths:
         try:
             with Path(path).open("rb") as file:
                 read.append(file.read(_MAX_KEY_BYTES))
@@ -175,6 +182,11 @@ def _sign(errand: Errand, result: Result) -> None:
             why = name_of(error)
     if not read:
         raise RefusedError(why, certain=True)
+    return read
+
+
+def _sign(errand: Errand, result: Result) -> None:
+    read = _contents(errand["paths"])
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
 

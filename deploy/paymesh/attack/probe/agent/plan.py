@@ -63,11 +63,12 @@ class Errand(TypedDict):
     line    `text` is sent and one line read
     sign    `text` is signed with each private key in the files of `paths`
     row     `statement` is carried out in a database and committed
-    open    the first of `paths` is opened for writing, and nothing is written
+    read    the first of `paths` that can be is read
+    access  asks the kernel whether any of `paths` may be written to
     """
 
     id: str
-    kind: Literal["http", "line", "sign", "row", "open"]
+    kind: Literal["http", "line", "sign", "row", "read", "access"]
     address: NotRequired[Address]
     tls: NotRequired[Tls | None]
     method: NotRequired[str]

@@ -1,0 +1,145 @@
+"""Every way to make an RPC, from one position."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+from paymesh.attack.model import NONE, OUTSIDE, Target, start_identities, users
+from paymesh.attack.probe.agent.plan import Address, Tls
+from paymesh.attack.probe.attempts import THROUGH_GATEWAY, Attempt, Spoken, nonce
+from paymesh.attack.probe.ground import USER, Ground
+from paymesh.mesh import Mesh, Workload
+
+CLAIM_HEADER = "x-claimed-workload"
+# Who else a claim that is sure to be overwritten names: somebody with the most to gain.
+_CLAIMED = "payments"
+_NOBODY, _SOMEBODY = "nobody", "somebody"
+# Nothing but a sidecar may say these; alice owns the objects, and the roles are all there are.
+_SOMEBODY_HEADERS = [
+    ("x-paymesh-user", "alice"),
+    ("x-paymesh-tenant", "acme"),
+    ("x-paymesh-roles", "auditor,customer,operator"),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Way:
+    """`headers` names lists of `headers_of`."""
+
+    words: str
+    address: Address
+    tls: Tls | None
+    headers: tuple[str, ...]
+    identity: str = NONE
+
+
+def headers_of(ground: Ground) -> dict[str, list[tuple[str, str]]]:
+    """The lists of headers that calls name: users' tokens, claims of arm A, and what only a
+    sidecar may say, forged.
+    """
+    mesh = ground.mesh
+    lists: dict[str, list[tuple[str, str]]] = {
+        f"{USER}{name}": [("authorization", f"Bearer {ground.secret(USER + name)}")]
+        for name in mesh.users.known
+    }
+    for name in mesh.workloads:
+        lists[_claim(name)] = [(CLAIM_HEADER, mesh.spiffe_id(name))]
+        said = [
+            ("x-paymesh-caller", mesh.spiffe_id(name)),
+            ("x-paymesh-grant", "forged"),
+            ("x-paymesh-decision-id", "forged"),
+        ]
+        lists[_forged(name, _NOBODY)] = said
+        lists[_forged(name, _SOMEBODY)] = [*said, *_SOMEBODY_HEADERS]
+    return lists
+
+
+def attempts(ground: Ground, rpcs: Mapping[str, Sequence[str]], position: str) -> Iterator[Attempt]:
+    """Each RPC of each workload, with each user's token and none, in each way."""
+    for callee in ground.mesh.services():
+        ways = list(_ways(ground, position, callee))
+        for rpc in rpcs[callee.name]:
+            target = Target(callee.name, rpc)
+            for credential in users(ground.mesh):
+                for way in ways:
+                    yield from _attempts(ground, position, target, credential, way)
+
+
+def _attempts(
+    ground: Ground, position: str, target: Target, credential: str, way: _Way
+) -> Iterator[Attempt]:
+    kinds = len(ground.stage.plants.requests(target.method, nonce()))
+    token = () if credential == NONE else (credential,)
+    for kind in range(kinds):
+        name = nonce()
+        body = ground.stage.plants.requests(target.method, name)[kind]
+        yield Attempt(
+            id=name,
+            position=position,
+            target=target,
+            way=way.words,
+            identity=way.identity,
+            credential=credential,
+            deed=Spoken(
+                way.address,
+                way.tls,
+                {
+                    "id": name,
+                    "path": target.method,
+                    "authority": f"{target.destination}.{ground.mesh.trust_domain}",
+                    "headers": [*token, *way.headers],
+                    "body": base64.b64encode(body).decode("ascii"),
+                    # It has no end of its own.
+                    "first": target.method.endswith("/Watch"),
+                },
+            ),
+        )
+
+
+def _ways(ground: Ground, position: str, callee: Workload) -> Iterator[_Way]:
+    mesh = ground.mesh
+    port = ground.tcp(callee.port)
+    forged = _forged("gateway", _SOMEBODY) if "gateway" in mesh.workloads else ""
+    yield _Way("in plaintext", port, None, (forged,))
+    for name in mesh.workloads:
+        words = f"in plaintext, claiming to be {name}"
+        yield _Way(words, port, None, (_claim(name), _forged(name, _SOMEBODY)))
+    for identity in start_identities(mesh, position):
+        shown = None if identity == NONE else ground.certificate(position, identity)
+        words = "by TLS without a certificate" if shown is None else "by TLS with its certificate"
+        tls = _tls(f"{callee.name}.{mesh.trust_domain}", shown)
+        yield _Way(words, port, tls, (_claim(_CLAIMED), forged), identity)
+    yield from _gateway_ways(ground, position, forged)
+    for workload in mesh.sidecars():
+        socket = ground.unix(workload.name, "outbound.sock")
+        words = f"by {workload.name}'s outbound socket"
+        yield _Way(words, socket, None, (_claim(_CLAIMED), forged))
+    for caller in mesh.workloads:
+        for whom in (_NOBODY, _SOMEBODY):
+            words = f"at its app's socket, as {caller} for {whom}"
+            yield _Way(words, ground.unix(callee.name, "app.sock"), None, (_forged(caller, whom),))
+
+
+def _gateway_ways(ground: Ground, position: str, forged: str) -> Iterator[_Way]:
+    """Whoever has nothing but the gateway tries every name there."""
+    mesh: Mesh = ground.mesh
+    claimed = [*mesh.workloads] if position == OUTSIDE else [_CLAIMED]
+    for gateway in (w for w in mesh.workloads.values() if w.kind == "gateway"):
+        tls = _tls("localhost", None)
+        for name in claimed:
+            words = f"{THROUGH_GATEWAY}, claiming to be {name}"
+            yield _Way(words, ground.tcp(gateway.port), tls, (_claim(name), forged))
+
+
+def _tls(server_name: str, identity: str | None) -> Tls:
+    return {"identity": identity, "server_name": server_name, "alpn": ["h2"]}
+
+
+def _claim(workload: str) -> str:
+    return f"claim:{workload}"
+
+
+def _forged(caller: str, whom: str) -> str:
+    return f"forged:{caller}:{whom}"
