@@ -264,6 +264,21 @@ async def test_each_call_is_one_line_in_the_log() -> None:
     assert (refused["code"], refused["reason"]) == ("NOT_FOUND", "ACCOUNT_NOT_FOUND")
 
 
+async def test_a_health_check_is_logged_under_the_askers_trace() -> None:
+    """Which of many asked for health can be told by the trace id, although there is no span."""
+    asked = "4bf92f3577b34da6a3ce929d0e0e4736"
+    async with served() as mesh:
+        health = health_pb2_grpc.HealthStub(mesh.channel)
+        with capture_logs() as logs:
+            traceparent = (("traceparent", f"00-{asked}-00f067aa0ba902b7-01"),)
+            request = health_pb2.HealthCheckRequest()
+            await health.Check(request, metadata=traceparent, timeout=5)
+            await health.Check(request, timeout=5)
+    lines = [line for line in logs if line["event"] == "call"]
+    assert [line["log_level"] for line in lines] == ["debug", "debug"]
+    assert [line.get("trace_id") for line in lines] == [asked, None]
+
+
 async def test_health_needs_no_caller_and_names_the_services() -> None:
     """The sidecar may ask for health without a caller; the service reports SERVING by name."""
     async with served() as mesh:

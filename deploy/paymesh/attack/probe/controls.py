@@ -15,9 +15,7 @@ from paymesh.attack.model import (
     Target,
     other_targets,
 )
-from paymesh.attack.probe.agent.calls import Calls
-from paymesh.attack.probe.agent.connections import Connector
-from paymesh.attack.probe.agent.errands import Errands
+from paymesh.attack.probe.agent.work import carry_out
 from paymesh.attack.probe.attempts import Tried, Verdict, plan_of
 from paymesh.attack.probe.canaries.base import Canary
 from paymesh.attack.probe.errors import ProbeError
@@ -98,10 +96,7 @@ def require_detection(canaries: Sequence[Canary]) -> None:
     for canary in canaries:
         attempts = [a for a in canary.attempts(_ROOT) if a.target.destination in _CLOSED]
         plan = plan_of(attempts, {}, {})
-        connector = Connector(plan["certificates"])
-        calls, errands = Calls(connector, plan["headers"]), Errands(connector)
-        results = [result for talk in plan["conversations"] for result in calls.carry_out(talk)]
-        results += [errands.carry_out(errand) for errand in plan["errands"]]
+        results = carry_out(plan)["results"]
         by_id = {result["id"]: result for result in results}
         verdicts = list(canary.judge([Tried(attempt, by_id[attempt.id]) for attempt in attempts]))
         require_consistent(verdicts)
