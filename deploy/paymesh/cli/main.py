@@ -10,7 +10,19 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import typer
 
-from paymesh.cli import call, check, demo, deploy, images, kind, lifecycle, policy, setup, token
+from paymesh.cli import (
+    attack_paths,
+    call,
+    check,
+    demo,
+    deploy,
+    images,
+    kind,
+    lifecycle,
+    policy,
+    setup,
+    token,
+)
 from paymesh.cli.output import fail
 from paymesh.errors import PaymeshError
 
@@ -23,7 +35,19 @@ _app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (setup, lifecycle, check, call, token, demo, images, kind, deploy, policy):
+for _module in (
+    setup,
+    lifecycle,
+    check,
+    call,
+    token,
+    demo,
+    images,
+    kind,
+    deploy,
+    policy,
+    attack_paths,
+):
     _module.register(_app)
 
 

@@ -20,8 +20,9 @@ class Format(enum.StrEnum):
     JSON = "json"
 
 
-console = rich.console.Console(highlight=False, soft_wrap=True)
-errors = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+# No emoji: `database:ledger:` is a name and no picture of a book.
+console = rich.console.Console(highlight=False, soft_wrap=True, emoji=False)
+errors = rich.console.Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def safe(text: object) -> str:

@@ -30,6 +30,7 @@ _USERS: dict[str, Any] = {
     "identity": ["none"],
     "credential": ["user:alice"],
     "grants": ["user-create-payment"],
+    "why": "Users are users.",
 }
 _CALLERS: dict[str, Any] = {
     "position": ["{caller}"],
@@ -57,19 +58,21 @@ def _explain(root: Path, reasons: list[Mapping[str, Any]], graph: Graph) -> Expl
 
 
 def test_each_edge_has_its_reason_and_each_reason_an_edge(tmp_path: Path) -> None:
-    """Reasons that fit leave nothing over; a grant's own sentence comes after the reason's."""
+    """Reasons that fit leave nothing over; a grant's own sentence stands beside it."""
     found = _explain(tmp_path, _ALL, NARROW)
     assert (found.without, found.unused) == ((), ())
-    why = {one.cell: (one.why, one.grant) for one in found.edges}
+    why = {one.cell: (one.why, one.grant, one.grant_why) for one in found.edges}
     assert set(why) == set(NARROW)
     grants = {grant.id: grant.why for grant in load_grants().grants}
     assert why[edge("outside/none/user:alice", "payments", PAY)] == (
-        grants["user-create-payment"],
+        "Users are users.",
         "user-create-payment",
+        grants["user-create-payment"],
     )
     assert why[edge("payments/own/none", "ledger", POST)] == (
-        f"A workload calls what it is granted. {grants['payments-post-transfer']}",
+        "A workload calls what it is granted.",
         "payments-post-transfer",
+        grants["payments-post-transfer"],
     )
 
 

@@ -15,7 +15,7 @@ from paymesh.attack import metrics
 from paymesh.attack.model import ARMS, Arm, Graph
 from paymesh.attack.report import difference, document, markdown, picture, table
 from paymesh.attack.report.blocks import blocks
-from paymesh.attack.report.result import Row, claim, rows
+from paymesh.attack.report.result import Row, claim, rows, seconds_in_words
 from paymesh.errors import ConfigError
 from unit.attack.attack_graphs import BALANCE, CELLS, MESH, NARROW, OPEN, UNIVERSE, edge, result
 
@@ -116,12 +116,22 @@ def test_the_table_has_each_count_of_each_arm() -> None:
     }
 
 
-def test_every_remaining_edge_stands_with_its_reason() -> None:
-    """M5's lines count all edges of E, and each line has the reason."""
-    found = result(_FIVE)
-    assert sum(line["edges"] for line in document.document(found)["remaining"]) == len(NARROW)
+@given(_GRAPHS)
+def test_every_remaining_edge_stands_with_its_reason(graph: Graph) -> None:
+    """M5's lines, on the terminal, in Markdown and in JSON, count each edge of E once, under its
+    reason.
+    """
+    found = result({"E": graph})
+    destinations = {f"Because of {cell.target.destination}." for cell in graph}
     lines = list(table.remaining(found))
-    assert sum("→" in line for line in lines) == sum("Because of" in line for line in lines) > 0
+    assert {line.strip().rpartition(" (")[0] for line in lines if "→" not in line} == destinations
+    assert sum(int(line.split()[-2].strip("(")) for line in lines if "→" in line) == len(graph)
+    _, _, page = markdown.full(found).partition("### M5")
+    counts = re.findall(r"^\| .* \| (\d+) \|  \|$", page, re.MULTILINE)
+    assert sum(map(int, counts)) == len(graph)
+    committed = document.document(found)["remaining"]
+    assert sum(line["edges"] for line in committed) == len(graph)
+    assert {line["why"] for line in committed} == destinations
 
 
 def test_only_what_is_between_the_markers_is_replaced() -> None:
@@ -156,3 +166,19 @@ def test_the_pictures_lines_are_the_minimal_edges() -> None:
     leading = picture.lines(MESH, OPEN)
     to_workloads = sum(n for (_, end), n in leading.items() if end in MESH.workloads)
     assert to_workloads == len([c for c in minimal if c.target.destination in MESH.workloads])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, "no end of its own"),
+        (0, "0 s"),
+        (59, "59 s"),
+        (900, "15 min"),
+        (4505, "1 h 15 min 5 s"),
+        (86400, "1 d"),
+    ],
+)
+def test_a_lifetime_is_said_in_whole_units(seconds: int | None, said: str) -> None:
+    """Nothing is rounded away, and what has no end is said to have none."""
+    assert seconds_in_words(seconds) == said

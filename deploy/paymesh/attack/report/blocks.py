@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from paymesh.attack import model
 from paymesh.attack.model import NONE, Cell, State, Target
 from paymesh.mesh import Mesh
+
+_NOT_WORKLOADS = (model.OUTSIDE, model.INSIDE, model.OPERATOR)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,15 +104,21 @@ def place(universe: Universe, block: Block) -> tuple[object, ...]:
 
 def asking(universe: Universe, block: Block) -> str:
     """The states of a block in words: `outside, inside with live:ledger as alice`."""
-    words = (
-        ", ".join(block.positions),
-        _certificates(universe, block),
-        _credentials(universe, block),
+    return in_words(
+        universe, block.positions, certificates(universe, block), credentials(universe, block)
     )
-    return " ".join(filter(None, words))
 
 
-def _certificates(universe: Universe, block: Block) -> str:
+def in_words(universe: Universe, positions: Sequence[str], *rest: str) -> str:
+    """Positions, and what is had there in words."""
+    workloads = [name for name in universe.identities if name not in _NOT_WORKLOADS]
+    places = list(positions)
+    if set(workloads) <= set(positions):
+        places = [*(name for name in positions if name not in workloads), "every workload"]
+    return " ".join(filter(None, (", ".join(places), *rest)))
+
+
+def certificates(universe: Universe, block: Block) -> str:
     """`with any certificate or none`, `with live:ledger`; nothing where none is shown."""
     known = {name for place in block.positions for name in universe.identities.get(place, ())}
     if set(block.identities) == known and len(known) > 1:
@@ -127,7 +135,7 @@ def _certificates(universe: Universe, block: Block) -> str:
     return "" if words == ["none"] else f"with {', '.join(words)}"
 
 
-def _credentials(universe: Universe, block: Block) -> str:
+def credentials(universe: Universe, block: Block) -> str:
     """`as alice, bob`, `as anybody or nobody`, `holding bundle:ledger`; nothing for none."""
     held = block.credentials
     if held == (NONE,):

@@ -47,6 +47,28 @@ def lines(universe: Universe, difference: Difference) -> list[str]:
     ]
 
 
+def disagreement(
+    universe: Universe,
+    arm: Arm,
+    probed: Graph,
+    computed: Graph,
+    ways: Mapping[Cell, tuple[str, ...]],
+) -> list[str]:
+    """A sentence about each cell in which both graphs differ; none when they are one."""
+    found = []
+    for block in blocks(universe, probed - computed, merge=True):
+        tried = sorted({way for cell in block.cells() for way in ways.get(cell, ())})
+        by = f" by way of {', '.join(tried)}" if tried else ""
+        found.append(
+            f"arm {arm}: probed and not computed: {sentence(universe, block)} executed{by}"
+        )
+    found += [
+        f"arm {arm}: computed and not probed: {sentence(universe, block)}"
+        for block in blocks(universe, computed - probed, merge=True)
+    ]
+    return found
+
+
 def sentence(universe: Universe, block: Block) -> str:
     """`inside, gateway with live:ledger as alice → ledger/paymesh.….PostTransfer (2 edges)`."""
     count = f" ({len(block)} edges)" if len(block) > 1 else ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from paymesh.attack.model import ARMS, Arm, Cell, Graph, Target
 from paymesh.attack.report.blocks import Block, Universe, blocks, place
-from paymesh.attack.report.result import Result, grouped, json_rows
+from paymesh.attack.report.result import Result, json_rows
 from paymesh.errors import ConfigError
 
 _EVERY = "*"
@@ -32,7 +32,7 @@ def document(result: Result) -> dict[str, Any]:
     `table` is M1 to M3 by arm. A line of `edges` is {position, destination, method, arms,
     identities, credentials}: each combination of the two is an edge in each of the arms; `*` is
     every identity of the position, or no token and every user's. A line of `remaining` is edges
-    of arm E from several positions, with `why` and the grant that allows them.
+    of arm E in a block, with the reason, and the grant that allows them if it is one.
     """
     universe = result.universe
     return {
@@ -84,19 +84,23 @@ def _edges(result: Result) -> list[dict[str, Any]]:
 
 
 def _remaining(result: Result) -> list[dict[str, Any]]:
-    grants = {one.cell: one.grant for one in result.remaining}
+    by_reason: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
+    for one in result.remaining:
+        by_reason[one.why, one.grant, one.grant_why].append(one.cell)
     return [
         {
+            "why": why,
+            "grant": grant,
+            "grant_why": grant_why,
             "positions": list(block.positions),
-            "destination": block.target.destination,
-            "method": block.target.method,
             "identities": list(block.identities),
             "credentials": list(block.credentials),
+            "destination": block.target.destination,
+            "method": block.target.method,
             "edges": len(block),
-            "why": why,
-            "grant": grants[next(block.cells())],
         }
-        for block, why in grouped(result)
+        for (why, grant, grant_why), cells in sorted(by_reason.items())
+        for block in blocks(result.universe, cells, merge=True)
     ]
 
 

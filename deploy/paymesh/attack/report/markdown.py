@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from paymesh.attack.model import Arm
-from paymesh.attack.report.blocks import Block, Universe, asking
+from paymesh.attack.report.remains import remains
 from paymesh.attack.report.result import (
     ARM_NAMES,
     CLAIM_PERCENT,
     Result,
     Row,
     claim,
-    grouped,
     percent,
     rows,
     seconds_in_words,
@@ -94,14 +93,13 @@ def _remaining(result: Result) -> Iterator[str]:
     if "E" not in result.graphs:
         return
     yield f"### M5: the {len(result.remaining)} edges that remain in E, and why\n"
-    yield from _table(
-        ["from", "what", "edges", "why"],
-        (_line(result.universe, block, why) for block, why in grouped(result)),
-    )
-
-
-def _line(universe: Universe, block: Block, why: str) -> list[str]:
-    return [asking(universe, block), f"`{block.target}`", str(len(block)), why]
+    for one in remains(result.universe, result.remaining):
+        yield f"**{one.why}** {one.edges} edges:\n"
+        yield from _table(
+            ["who", "what", "edges", "granted because"],
+            ([line.who, line.what, str(line.edges), line.why] for line in one.lines),
+        )
+        yield ""
 
 
 def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -3,12 +3,12 @@
 A reason is a pattern over states and targets with a sentence. Its fields are lists; a cell
 matches when each field has an entry that does:
 
-    position    a position
+    position    a position, or a kind of workload: `gateway`, `service`, `job`
     identity    `none`, `own`, `live`, `expired`, `foreign`, or one, as `live:ledger`
     credential  `none`, `user`, `database`, ..., or one, as `user:alice`
     destination, method   of the target; `*` in one stands for any text
-    grants      instead of both: grants by id, whose RPCs are meant and whose own reasons are given
-    why         the sentence; may be left out where there are grants
+    grants      instead of both: ids of grants, whose RPCs are meant and whose own reasons count too
+    why         the sentence
 
 `{position}` and `{database}` stand for the cell's position and that workload's database, and
 where there are grants `{caller}` for the grant's caller. The first reason that matches is the
@@ -45,16 +45,19 @@ class Reason:
     @property
     def name(self) -> str:
         """For messages."""
-        return f"reason {self.number} ({self.why or ', '.join(self.fields['grants'])})"
+        return f"reason {self.number} ({self.why})"
 
 
 @dataclasses.dataclass(frozen=True)
 class Explained:
-    """An edge and why it must be there; `grant` is the id of the grant that allows it."""
+    """An edge and why it must be there; of an RPC that a grant allows also the grant's id and
+    its own reason.
+    """
 
     cell: Cell
     why: str
-    grant: str | None = None
+    grant: str = ""
+    grant_why: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +103,7 @@ def _reason(entry: Any, number: int) -> Reason:
             raise ConfigError(f"{where} lacks `{name}`, a list of texts")
         fields[name] = tuple(value)
     why = entry.get("why", "")
-    if not isinstance(why, str) or not (why.strip() or "grants" in entry):
+    if not isinstance(why, str) or not why.strip():
         raise ConfigError(f"{where} lacks `why`, a sentence")
     return Reason(number, fields, why.strip())
 
@@ -115,17 +118,15 @@ def explain(mesh: Mesh, grants: Grants, reasons: Sequence[Reason], graph: Graph)
             if found is not None:
                 grant, entries = found
                 used |= {(reason.number, field, entry) for field, entry in entries}
-                edges.append(_explained(cell, reason, grant))
+                edges.append(
+                    Explained(cell, reason.why, grant.id, grant.why)
+                    if grant
+                    else Explained(cell, reason.why)
+                )
                 break
         else:
             without.append(cell)
     return Explanation(tuple(edges), tuple(without), tuple(_unused(reasons, used)))
-
-
-def _explained(cell: Cell, reason: Reason, grant: Grant | None) -> Explained:
-    if grant is None:
-        return Explained(cell, reason.why)
-    return Explained(cell, f"{reason.why} {grant.why}".strip(), grant.id)
 
 
 def _unused(reasons: Iterable[Reason], used: set[tuple[int, str, str]]) -> Iterator[str]:
@@ -150,26 +151,27 @@ def _matches(
     workload = mesh.workloads.get(state.position)
     names = {"position": state.position, "database": (workload and workload.database) or "\0"}
     if "grants" not in reason.fields:
-        values = (*_of_state(cell), (target.destination,), (target.method,))
+        values = (*_of_state(mesh, cell), (target.destination,), (target.method,))
         entries = _entries(reason, (*_STATE_FIELDS, *_TARGET_FIELDS), values, names)
         if entries:
             yield None, entries
         return
     for grant in grants.grants:
         if grant.rpc == target.method:
-            values = (*_of_state(cell), (grant.id,))
+            values = (*_of_state(mesh, cell), (grant.id,))
             own = {**names, "caller": grant.caller}
             entries = _entries(reason, (*_STATE_FIELDS, "grants"), values, own)
             if entries:
                 yield grant, entries
 
 
-def _of_state(cell: Cell) -> tuple[tuple[str, ...], ...]:
+def _of_state(mesh: Mesh, cell: Cell) -> tuple[tuple[str, ...], ...]:
     """What an entry about position, identity and credential may say of it."""
     state = cell.state
     kind = state.credential.partition(":")[0]
+    workload = mesh.workloads.get(state.position)
     return (
-        (state.position,),
+        (state.position, *([workload.kind] if workload else [])),
         (state.identity, state.identity_kind),
         (state.credential, kind),
     )

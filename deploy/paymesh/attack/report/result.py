@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from paymesh.attack.metrics import Figures
-from paymesh.attack.model import Arm, Cell, Graph
-from paymesh.attack.report.blocks import Block, Universe, blocks, place
+from paymesh.attack.model import Arm, Graph
+from paymesh.attack.report.blocks import Universe
 from paymesh.attack.report.remaining import Explained
 
 CLAIM_PERCENT = 62
@@ -122,19 +121,6 @@ def claim(row: Row) -> str:
     return f"between {previous}{less} and {arm} ({percent(row.reduction(arm))})"
 
 
-def grouped(result: Result) -> list[tuple[Block, str]]:
-    """M5 as people read it: who → what in blocks with the reason, outsiders first."""
-    by_why: dict[str, list[Cell]] = defaultdict(list)
-    for one in result.remaining:
-        by_why[one.why].append(one.cell)
-    found = [
-        (block, why)
-        for why, cells in by_why.items()
-        for block in blocks(result.universe, cells, merge=True)
-    ]
-    return sorted(found, key=lambda one: (place(result.universe, one[0]), one[1]))
-
-
 def percent(reduction: int | None) -> str:
     """A reduction as it is printed."""
     if reduction is None:
@@ -145,13 +131,14 @@ def percent(reduction: int | None) -> str:
 
 
 def seconds_in_words(seconds: int | None) -> str:
-    """A lifetime as it is printed."""
+    """A lifetime as it is printed: `1 h 15 min 5 s`."""
     if seconds is None:
         return "no end of its own"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+    words = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, seconds = divmod(seconds, size)
+        words += [f"{count} {unit}"] if count else []
+    return " ".join(words) or "0 s"
 
 
 def json_rows(figures: Mapping[Arm, Figures], arms: Sequence[Arm]) -> list[dict[str, Any]]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from paymesh.attack.model import Arm
-from paymesh.attack.report.blocks import asking
+from paymesh.attack.report.remains import remains
 from paymesh.attack.report.result import (
     ARM_NAMES,
     CLAIM_PERCENT,
     Result,
     Row,
     claim,
-    grouped,
     percent,
     rows,
     seconds_in_words,
@@ -64,12 +63,13 @@ def lifetimes(result: Result) -> Iterator[str]:
 
 
 def remaining(result: Result) -> Iterator[str]:
-    """M5: under each group of attackers what they can do, and why."""
-    heading = ""
-    for block, why in grouped(result):
-        who = asking(result.universe, block)
-        if who != heading:
-            heading = who
-            yield f"  {who}"
-        count = f" ({len(block)} edges)" if len(block) > 1 else ""
-        yield f"    → {block.target}{count}: {why}"
+    """M5: each reason, and under it who can do what."""
+    for one in remains(result.universe, result.remaining):
+        yield f"  {one.why} ({_count(one.edges)})"
+        for line in one.lines:
+            because = f": {line.why}" if line.why else ""
+            yield f"    {line.who} → {line.what} ({_count(line.edges)}){because}"
+
+
+def _count(edges: int) -> str:
+    return f"{edges} edges" if edges > 1 else "1 edge"
