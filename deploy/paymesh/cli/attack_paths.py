@@ -31,42 +31,49 @@ def register(app: typer.Typer) -> None:
     app.command("attack-paths")(attack_paths)
 
 
+_Arms = Annotated[
+    list[str] | None,
+    typer.Option("--arm", metavar="A|B|C|D|E", help="Only this arm; may be given again."),
+]
+_ComputedOnly = Annotated[
+    bool,
+    typer.Option(
+        "--computed-only",
+        help="Start nothing: work the graphs out from configuration and policy, and show what"
+        " they have that the committed ones have not.",
+    ),
+]
+_Check = Annotated[
+    bool, typer.Option("--check", help="Fail when the committed figures are others.")
+]
+_Write = Annotated[
+    bool,
+    typer.Option(
+        "--write", help="Write the committed files: docs/attack-paths.* and the README's table."
+    ),
+]
+_Diff = Annotated[
+    str | None,
+    typer.Option(
+        metavar=f"FILE|{_COMMITTED}",
+        help="Name each edge that is new or gone against another run's `-o json`.",
+    ),
+]
+_Picture = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Write attack-paths.svg into it.")
+]
+_Output = Annotated[Format, typer.Option("-o", "--output", help="`json` for programs: every edge.")]
+
+
 def attack_paths(
     *,
-    arms: Annotated[
-        list[str] | None,
-        typer.Option("--arm", metavar="A|B|C|D|E", help="Only this arm; may be given again."),
-    ] = None,
-    computed_only: Annotated[
-        bool,
-        typer.Option(
-            "--computed-only",
-            help="Start nothing: work the graphs out from configuration and policy, and show what"
-            " they have that the committed ones have not.",
-        ),
-    ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="Fail when the committed figures are others.")
-    ] = False,
-    write: Annotated[
-        bool,
-        typer.Option(
-            "--write", help="Write the committed files: docs/attack-paths.* and the README's table."
-        ),
-    ] = False,
-    diff: Annotated[
-        str | None,
-        typer.Option(
-            metavar=f"FILE|{_COMMITTED}",
-            help="Name each edge that is new or gone against another run's `-o json`.",
-        ),
-    ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write attack-paths.svg into it.")
-    ] = None,
-    output: Annotated[
-        Format, typer.Option("-o", "--output", help="`json` for programs: every edge.")
-    ] = Format.TABLE,
+    arms: _Arms = None,
+    computed_only: _ComputedOnly = False,
+    check: _Check = False,
+    write: _Write = False,
+    diff: _Diff = None,
+    picture: _Picture = None,
+    output: _Output = Format.TABLE,
 ) -> None:
     """Count attack paths: start each arm of docs/attack-paths.md, try every single thing in it,
     and hold what worked against what configuration and policy say.
