@@ -1,8 +1,10 @@
-"""A perimeter: a network namespace from which one port of the mesh can be reached.
+"""A perimeter: namespaces from which one port of the mesh can be reached, and no file of it.
 
-Nothing in the namespace has a way out. The forwarder (`paymesh.attack.forwarder`) listens
-in it at the gateway's own address and port, and hands each connection's bytes to the real
-gateway, as the perimeter of a flat network does.
+Nothing in the network namespace has a way out. The forwarder (`paymesh.attack.forwarder`)
+listens in it at the gateway's own address and port, and hands each connection's bytes to
+the real gateway, as the perimeter of a flat network does. In the mount namespace the mesh's
+home is empty, because whoever is outside is on another machine: a Unix socket is found by
+its path whatever network one is in.
 """
 
 from __future__ import annotations
@@ -14,15 +16,17 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from paymesh.attack.uids import FORWARDER, stranger_uid
 from paymesh.errors import ConfigError, StartError
 from paymesh.mesh import Mesh
+from paymesh.paths import Paths
 from paymesh.runtime import launch
 from paymesh.runtime.accounts import load_accounts
 
+_KINDS = ("net", "mount")
 _START_SECONDS = 10.0
 _END_SECONDS = 5.0
 _PACKAGES = Path(__file__).resolve().parents[2]
@@ -30,17 +34,21 @@ _PACKAGES = Path(__file__).resolve().parents[2]
 
 @dataclasses.dataclass(frozen=True)
 class Perimeter:
-    """One that stands. `network` is the namespace, as a file for `nsenter --net`."""
+    """One that stands. `namespaces` are `net` and `mount`, as files for `nsenter`."""
 
-    network: Path
+    namespaces: Mapping[str, Path]
     address: str
     port: int
 
 
 @contextlib.contextmanager
-def perimeter(mesh: Mesh) -> Iterator[Perimeter]:
+def perimeter(mesh: Mesh, paths: Paths | None = None) -> Iterator[Perimeter]:
     """Puts one up for the length of the block. Should this process be killed, the
-    forwarder ends, and the namespace with it.
+    forwarder ends, and the namespaces with it.
+
+    Args:
+        mesh: says where the gateway is.
+        paths: whose home is not there for who is outside.
 
     Raises:
         ConfigError: this is not root.
@@ -51,14 +59,20 @@ def perimeter(mesh: Mesh) -> Iterator[Perimeter]:
         raise ConfigError("a perimeter is a network namespace: run as root")
     gateway = next(w for w in mesh.workloads.values() if w.kind == "gateway")
     port = int(gateway.port or 0)
-    with _forwarder(mesh, port) as namespace:
-        yield Perimeter(Path(f"/proc/{os.getpid()}/fd/{namespace}"), mesh.address, port)
+    with _forwarder(mesh, port, paths.home if paths else None) as descriptors:
+        files = [Path(f"/proc/{os.getpid()}/fd/{descriptor}") for descriptor in descriptors]
+        yield Perimeter(dict(zip(_KINDS, files, strict=True)), mesh.address, port)
 
 
 @contextlib.contextmanager
-def _forwarder(mesh: Mesh, port: int) -> Iterator[int]:
-    """A descriptor of the namespace in which it listens."""
-    order = {"address": mesh.address, "port": port, "uid": stranger_uid(mesh, FORWARDER)}
+def _forwarder(mesh: Mesh, port: int, hidden: Path | None) -> Iterator[list[int]]:
+    """Descriptors of the namespaces that it made."""
+    order = {
+        "address": mesh.address,
+        "port": port,
+        "uid": stranger_uid(mesh, FORWARDER),
+        "hidden": os.fspath(hidden) if hidden else None,
+    }
     with contextlib.ExitStack() as stack:
         ours, theirs = socket.socketpair()
         stack.enter_context(ours)
@@ -77,20 +91,21 @@ def _forwarder(mesh: Mesh, port: int) -> Iterator[int]:
                 start_new_session=True,
             )
         stack.callback(_end, process, ours)
-        namespace = _namespace(process, ours)
-        stack.callback(os.close, namespace)
-        yield namespace
+        descriptors = _namespaces(process, ours)
+        for descriptor in descriptors:
+            stack.callback(os.close, descriptor)
+        yield descriptors
 
 
-def _namespace(process: subprocess.Popen[bytes], connection: socket.socket) -> int:
+def _namespaces(process: subprocess.Popen[bytes], connection: socket.socket) -> list[int]:
     """What the forwarder sends once it listens."""
     connection.settimeout(_START_SECONDS)
     try:
-        _, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+        _, descriptors, _, _ = socket.recv_fds(connection, 1, len(_KINDS))
     except TimeoutError:
         descriptors = []
     if descriptors:
-        return descriptors[0]
+        return descriptors
     process.kill()
     _, errors = process.communicate()
     lines = errors.decode(errors="replace").strip().splitlines()

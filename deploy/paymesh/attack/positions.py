@@ -2,7 +2,7 @@
 
 A workload's position is the workload itself, taken over. `inside` and `operator` are uids
 that nothing else on the machine has. `outside` is one too, behind a perimeter: in a network
-namespace into which one port is forwarded.
+namespace into which one port is forwarded, and without the mesh's files.
 """
 
 from __future__ import annotations
@@ -57,14 +57,18 @@ def started_at(
     """
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(_place(paths, mesh, position))
-        network = None
+        namespaces = None
         if position == OUTSIDE:
-            network = (perimeter or stack.enter_context(_perimeter(mesh))).network
+            standing = perimeter or stack.enter_context(_perimeter(mesh, paths))
+            namespaces = standing.namespaces
         python = programs.load_python(paths, separate_uids=True)
         environment = {**python.environment(tools=True), **(env or {})}
         process = subprocess.Popen(
             launch.command(
-                [python.executable, *argv], place.account, death_signal="KILL", network=network
+                [python.executable, *argv],
+                place.account,
+                death_signal="KILL",
+                namespaces=namespaces,
             ),
             cwd=place.directory,
             env=launch.minimal_environment(place.directory, environment),

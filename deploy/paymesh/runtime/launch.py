@@ -28,7 +28,7 @@ def command(
     account: Account | None,
     *,
     death_signal: str = "TERM",
-    network: Path | None = None,
+    namespaces: Mapping[str, Path] | None = None,
 ) -> list[str]:
     """`argv` wrapped so that it runs as `account` without privileges.
 
@@ -36,13 +36,16 @@ def command(
         argv: an absolute path and its arguments.
         account: None keeps the uid.
         death_signal: what the program gets when the process that started it ends.
-        network: the network namespace that it runs in, as a file that root may open.
+        namespaces: what it runs in, `net` and `mount`, as files that root may open; its
+            working directory is the caller's all the same.
 
     Raises:
         SetupError: the machine has no setpriv, prlimit or nsenter.
     """
     limits: list[str] = []
-    entered = [_program("nsenter"), f"--net={network}", "--"] if network else []
+    entered = [f"--{kind}={file}" for kind, file in (namespaces or {}).items()]
+    if entered:
+        entered = [_program("nsenter"), *entered, "--wd=.", "--"]
     options = ["--no-new-privs", "--pdeathsig", death_signal]
     if account is not None:
         groups = ",".join(str(group) for group in account.groups)

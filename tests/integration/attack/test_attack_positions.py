@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -153,6 +154,27 @@ def test_outside_sees_the_gateway_and_nothing_else(look: Look, servers: dict[str
     assert seen["abstract"] == "ConnectionRefusedError"
 
 
+def test_outside_has_no_file_of_the_mesh(paths: Paths, mesh: Mesh) -> None:
+    """Not even one that everybody on the machine may use, sockets included; inside has."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(paths.home / "open.sock"))
+        listener.listen()
+        (paths.home / "open.sock").chmod(0o777)
+        script = (
+            "import os, socket, sys\n"
+            "home = sys.stdin.read()\n"
+            "print(os.listdir(home))\n"
+            "print(socket.socket(socket.AF_UNIX).connect_ex(home + '/open.sock'))"
+        )
+        home = str(paths.home).encode()
+        inside = positions.run_at(paths, mesh, INSIDE, ["-c", script], stdin=home)
+        outside = positions.run_at(paths, mesh, OUTSIDE, ["-c", script], stdin=home)
+    (paths.home / "open.sock").unlink()
+    assert inside.stdout.split()[-1] == b"0", inside.stderr
+    assert outside.stdout.split() == [b"[]", b"%d" % errno.ENOENT], outside.stderr
+    assert b"run" in inside.stdout
+
+
 @pytest.mark.parametrize("position", [INSIDE, OPERATOR, "ledger"])
 def test_whoever_is_inside_is_on_the_machines_network(
     look: Look, servers: dict[str, Any], position: str
@@ -172,7 +194,8 @@ def test_a_stranger_is_nobody(look: Look, mesh: Mesh, position: str) -> None:
     seen = look(position)
     uid = stranger_uid(mesh, position)
     assert seen["ids"] == [[uid] * 3, [uid] * 3, []]
-    assert set(seen["enters"].values()) == {"PermissionError"}
+    refused = "FileNotFoundError" if position == OUTSIDE else "PermissionError"
+    assert set(seen["enters"].values()) == {refused}
     assert seen["holds"] == []
     assert not Path(seen["directory"]).exists()
 
@@ -200,7 +223,7 @@ def test_no_position_has_privileges(look: Look, position: str) -> None:
 def test_several_positions_run_at_once(paths: Paths, mesh: Mesh) -> None:
     """Each with its own arguments and input, in one perimeter."""
     script = "import os, sys; print(os.getuid(), sys.stdin.read())"
-    with positions.perimeter(mesh) as standing:
+    with positions.perimeter(mesh, paths) as standing:
         found = positions.run_at_each(
             paths,
             mesh,
@@ -267,7 +290,7 @@ def test_a_perimeter_leaves_nothing_behind(paths: Paths, mesh: Mesh) -> None:
     def interrupted() -> None:
         sleep = ["-c", "import time; time.sleep(60)"]
         with (
-            positions.perimeter(mesh) as standing,
+            positions.perimeter(mesh, paths) as standing,
             positions.started_at(paths, mesh, OUTSIDE, sleep, perimeter=standing),
         ):
             started.extend(_children(os.getpid()))

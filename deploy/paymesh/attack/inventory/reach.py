@@ -23,25 +23,31 @@ _READ, _WRITE, _ENTER = 4, 2, 1
 
 @dataclasses.dataclass(frozen=True)
 class Reach:
-    """Of a mesh that root has started, where each workload has a uid of its own."""
+    """Of a mesh that root has started, where each workload has a uid of its own. Outside is
+    another machine: no path leads anywhere from there.
+    """
 
     declared: Declared
     mesh: Mesh
 
     def connects(self, position: str, listener: Listener) -> bool:
         """Whether the kernel lets a process at this position connect."""
+        if position == OUTSIDE:
+            gateways = [w.port for w in self.mesh.workloads.values() if w.kind == "gateway"]
+            forwarded = [f"{self.mesh.address}:{port}" for port in gateways]
+            return listener.kind == "tcp" and listener.address in forwarded
         if listener.kind == "unix":
             enters = self._enters(position, listener.address)
             return enters and self._may(position, listener, _WRITE)
-        gateways = [w.port for w in self.mesh.workloads.values() if w.kind == "gateway"]
-        forwarded = listener.kind == "tcp" and listener.address in {
-            f"{self.mesh.address}:{port}" for port in gateways
-        }
-        return position != OUTSIDE or forwarded
+        return True
 
     def reads(self, position: str, file: Place) -> bool:
         """Whether a process at this position can read a file."""
-        return self._enters(position, file.path) and self._may(position, file, _READ)
+        return (
+            position != OUTSIDE
+            and self._enters(position, file.path)
+            and self._may(position, file, _READ)
+        )
 
     def named(self, open_to: Iterable[str]) -> set[str]:
         """The positions that the words of `open_to` mean."""
