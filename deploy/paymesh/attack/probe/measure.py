@@ -51,7 +51,7 @@ def probe(stage: Staged, progress: Callable[[str], None] = lambda _: None) -> Pr
         ProbeError: something was not tried, not answered, or contradicts itself.
         ConfigError: this is not root.
     """
-    with perimeter(stage.mesh) as walls:
+    with perimeter(stage.mesh, stage.paths) as walls:
         return _Measurement(stage, walls, progress).run()
 
 
