@@ -26,6 +26,7 @@ class FakeProc:
         uid: int = 0,
         name: str = "python",
         argv: tuple[str, ...] = (),
+        environ: str = "",
         cwd: Path = Path("/"),
         sockets: tuple[int, ...] = (),
         network: str = "net:[1]",
@@ -42,6 +43,7 @@ class FakeProc:
                 (place / "fd" / str(number)).symlink_to(f"socket:[{inode}]")
         (directory / "cwd").symlink_to(cwd)
         (directory / "cmdline").write_text("\0".join(argv))
+        (directory / "environ").write_text(environ)
         (directory / "status").write_text(
             f"Name:\t{name}\nState:\tS (sleeping)\nPPid:\t{parent}\n"
             f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from paymesh.attack.arms import build
 from paymesh.attack.inventory import Inventory
 from paymesh.attack.inventory.declared import FILE
 from paymesh.attack.model import positions
@@ -104,6 +105,20 @@ def test_ports_follow_the_offset() -> None:
 
     assert ports(0) == ports(1500)
     assert len(ports(0)) == len(set(ports(0))) == 11
+
+
+def test_an_arms_open_databases_are_declared_in_its_copy(tmp_path: Path, mesh: Mesh) -> None:
+    """The flat network's ports, by name, open to everyone inside; the committed one has none."""
+    build("A", _ROOT, tmp_path / "a")
+    flat = load_mesh(tmp_path / "a", port_offset=100)
+    found = Inventory.load(tmp_path / "a", flat)
+    relayed = [one for one in found.declared.listeners if one.process == "database-relay"]
+    assert {one.leads_to for one in relayed} == {
+        (f"database:{w.database}",) for w in mesh.workloads.values() if w.database
+    }
+    for listener in relayed:
+        connecting = {p for p in positions(flat) if found.reach.connects(p, listener)}
+        assert connecting == found.reach.named(listener.open_to)
 
 
 def test_everything_has_a_reason(inventory: Inventory) -> None:

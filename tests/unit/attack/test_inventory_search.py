@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import sys
@@ -182,10 +183,17 @@ def test_the_supervisors_other_children_are_the_supervisors(
 def test_another_mesh_of_the_machine_is_left_alone(
     proc: FakeProc, paths: Paths, mesh: Mesh
 ) -> None:
-    """Its uids are the same, and it stands below a supervisor of its own, which is root's."""
-    proc.process(11, argv=_SUPERVISOR)
-    proc.process(50, parent=11, uid=mesh.uid("ledger"), name="envoy", sockets=(200,))
-    proc.internet("tcp", _LOOPBACK, 19502, 200, uid=mesh.uid("ledger"))
+    """Its uids are the same; it stands below a supervisor of its own, which is root's, or
+    works in that one's home.
+    """
+    other = paths.home.parent / "other"
+    (other / "run").mkdir(parents=True)
+    proc.process(11, argv=_SUPERVISOR, environ=f"A=b\0PAYMESH_HOME={other}\0")
+    uid = mesh.uid("ledger")
+    proc.process(50, parent=11, uid=uid, name="envoy", sockets=(200,))
+    proc.process(51, uid=uid, name="python", sockets=(201,), cwd=other / "run")
+    for inode in (200, 201):
+        proc.internet("tcp", _LOOPBACK, 19302 + inode, inode, uid=uid)
     assert _more(_search(proc, paths, mesh)) == []
 
 
@@ -198,6 +206,29 @@ def test_nobody_hides_below_a_supervisor_of_his_own(
     proc.process(50, parent=11, uid=uid, name="nc", sockets=(200,))
     proc.internet("tcp", _LOOPBACK, 5000, 200, uid=uid)
     assert [address for _, address, _, _ in _more(_search(proc, paths, mesh))] == ["127.0.0.1:5000"]
+
+
+def test_nobody_hides_in_a_home_that_no_supervisor_has(
+    proc: FakeProc, paths: Paths, mesh: Mesh
+) -> None:
+    """A directory that looks like one, of a supervisor that is not root's."""
+    uid = mesh.uid("ledger")
+    proc.process(11, argv=_SUPERVISOR, uid=uid, environ="PAYMESH_HOME=/tmp/h\0")
+    proc.process(50, uid=uid, name="nc", sockets=(200,), cwd=Path("/tmp/h"))
+    proc.internet("tcp", _LOOPBACK, 5000, 200, uid=uid)
+    assert [address for _, address, _, _ in _more(_search(proc, paths, mesh))] == ["127.0.0.1:5000"]
+
+
+def test_a_platform_process_that_is_nobodys_child_is_known_by_its_uid(
+    proc: FakeProc, paths: Paths, mesh: Mesh
+) -> None:
+    """When the supervisor runs none of its name; a workload's uid is no such name."""
+    relay = dataclasses.replace(mesh, platform={**mesh.platform, "relay": 94})
+    proc.process(30, uid=relay.uid("relay"), name="python", sockets=(200,))
+    proc.internet("tcp", _LOOPBACK, 5000, 200)
+    assert [
+        (address, process) for _, address, process, _ in _more(_search(proc, paths, relay))
+    ] == [("127.0.0.1:5000", "relay")]
 
 
 def test_another_network_is_said(proc: FakeProc, paths: Paths, mesh: Mesh) -> None:

@@ -99,9 +99,9 @@ def _declare_databases(document: Any) -> None:
             "each": "databases",
             "tcp": "local.ports.database_{database}",
             "owner": RELAY,
-            "open_to": ["inside"],
+            "open_to": ["everyone inside"],
+            "leads_to": ["database:{database}"],
             "speaks": "PostgreSQL, password by SCRAM-SHA-256",
-            "target": "database:{database}",
             "why": "In this arm databases listen on the network.",
         }
     )

@@ -47,7 +47,8 @@ def open_databases(paths: Paths, mesh: Mesh) -> Iterator[Mapping[str, tuple[str,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd="/",
+            # By which the search for what listens knows whose it is: uids are every mesh's.
+            cwd=paths.home,
             env=launch.minimal_environment(Path("/"), {}),
             pass_fds=descriptors,
         )

@@ -91,6 +91,14 @@ class Procfs:
         except OSError:
             return []
 
+    def environment(self, pid: int) -> dict[str, str]:
+        """What it was started with; empty when it has ended or is not ours to see."""
+        try:
+            text = self._text(f"{pid}/environ")
+        except OSError:
+            return {}
+        return dict(line.split("=", 1) for line in text.split("\0") if "=" in line)
+
     def directory(self, pid: int) -> str | None:
         """Its working directory."""
         try:

@@ -2,9 +2,9 @@
 
 The mesh is the supervisor with everything below it, and whatever else runs under one of the
 mesh's uids: a process that has left the supervisor keeps its uid. Several meshes of one
-machine have the same uids; what stands below another root's supervisor is that mesh's.
-PostgreSQL's uid may be the machine's own, so of that only what stands below the supervisor
-is looked at.
+machine have the same uids: what stands below the supervisor of another, or works in its
+home, is that mesh's, and is found when that one is searched. PostgreSQL's uid may be the
+machine's own, so of that only what stands below the supervisor is looked at.
 """
 
 from __future__ import annotations
@@ -76,7 +76,15 @@ class _Search:
         names = (*mesh.workloads, *mesh.platform)
         separate = status.separate_uids if status else os.geteuid() == 0
         self._owners = {mesh.uid(name): name for name in names} if separate else {}
+        self._apart = set(mesh.platform) - set(self._named.values()) if status else set()
         self._unseen: list[str] = []
+        self._others_homes = [
+            f"{os.path.realpath(home)}/"
+            for pid, process in self._all.items()
+            if pid != self._supervisor and self._is_supervisor(process)
+            for home in [procfs.environment(pid).get("PAYMESH_HOME")]
+            if home
+        ]
 
     def run(self) -> Found:
         found = list(self._of_the_mesh())
@@ -88,15 +96,24 @@ class _Search:
     def _process(self, pid: int) -> str | None:
         """The name of the process of the mesh that this one is or comes from; empty when it
         is the mesh's by its uid only; None when it is not the mesh's.
+
+        A platform process that is not the supervisor's is known by its uid.
         """
         for ancestor in self._ancestors(pid):
             if ancestor.pid in self._named:
                 return self._named[ancestor.pid]
             if ancestor.pid == self._supervisor:
                 return SUPERVISOR
-            if self._is_supervisor(ancestor):
-                return None
-        return "" if self._owner(self._all[pid]) else None
+        owner = self._owner(self._all[pid])
+        if owner is None or self._is_anothers(pid):
+            return None
+        return owner if owner in self._apart else ""
+
+    def _is_anothers(self, pid: int) -> bool:
+        directory = f"{self._procfs.directory(pid)}/"
+        return any(directory.startswith(home) for home in self._others_homes) or any(
+            self._is_supervisor(ancestor) for ancestor in self._ancestors(pid)
+        )
 
     def _ancestors(self, pid: int) -> Iterator[Process]:
         """The process, its parent and so on; ends where one has ended meanwhile."""
@@ -155,7 +172,7 @@ class _Search:
                 owner = f", opened under {self._owners[one.uid]}'s uid" if one.uid else ""
                 held = f"held by no process that was seen{owner}"
                 yield Listening(one.kind, one.address, None, held, inode)
-            elif not any(self._is_supervisor(ancestor) for ancestor in self._ancestors(pid)):
+            elif not self._is_anothers(pid):
                 yield self._listening(one, pid, None)
 
     def _is_at_home(self, one: Socket) -> bool:
