@@ -11,6 +11,7 @@ import pytest
 
 from e2e.world import World
 from paymesh.checks import access
+from paymesh.policy.names import FILE_NAME
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can act under another workload's uid"
@@ -40,6 +41,15 @@ def test_a_workloads_files_are_its_own(world: World, owner: str, secret: str) ->
     assert access.may_read(path, world.mesh.uid(owner))
     strangers = [world.mesh.uid(name) for name in world.mesh.workloads if name != owner]
     for uid in (*strangers, access.NOBODY):
+        assert not access.may_read(path, uid), uid
+
+
+def test_a_bundle_is_had_from_its_server_alone(world: World) -> None:
+    """Which asks for a token: the file itself is read by the server and no other uid."""
+    path = world.paths.bundles / FILE_NAME
+    assert access.may_read(path, world.mesh.uid("bundle-server"))
+    assert not access.may_write(path, world.mesh.uid("bundle-server"))
+    for uid in (*(world.mesh.uid(name) for name in world.mesh.workloads), access.NOBODY):
         assert not access.may_read(path, uid), uid
 
 

@@ -116,7 +116,12 @@ class Workspace:
         ensure_directory(paths.data / POSTGRES, 0o700, database)
         for name in ("spire-server", "spire-agent", "simulators"):
             ensure_directory(paths.data / name, 0o700, self.accounts.of(name))
-        ensure_directory(self.bundles, 0o755 if root else 0o700)
+        # Who fetches a bundle shows a token: the file is not there to be read instead.
+        ensure_directory(
+            self.bundles,
+            0o750 if root else 0o700,
+            gid=self.mesh.uid("bundle-server") if root else None,
+        )
 
     def _remove_sockets(self) -> None:
         """Nothing of this home runs now, so every socket is a leftover."""

@@ -111,6 +111,9 @@ def test_each_workload_owns_its_directory_alone(workspace: Workspace) -> None:
     assert stat.S_IMODE(agent.st_mode) == 0o750
     assert database.st_gid == mesh.database_gid
     assert stat.S_IMODE(database.st_mode) == 0o2750
+    bundles = workspace.paths.bundles.stat()
+    assert (bundles.st_uid, bundles.st_gid) == (0, mesh.uid("bundle-server"))
+    assert stat.S_IMODE(bundles.st_mode) == 0o750
 
 
 @pytest.mark.root
