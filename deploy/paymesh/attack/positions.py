@@ -25,10 +25,12 @@ from paymesh.mesh import Mesh
 from paymesh.paths import Paths
 from paymesh.runtime import launch, mirror, programs
 from paymesh.runtime.accounts import Account, load_accounts
+from paymesh.runtime.identity import identify
 
 __all__ = ["Perimeter", "perimeter", "run_at", "run_at_each", "started_at", "stranger_uid"]
 
 _DEFAULT_SECONDS = 30.0
+_PREFIX = "paymesh-position-"
 
 
 @contextlib.contextmanager
@@ -165,7 +167,8 @@ def _place(paths: Paths, mesh: Mesh, position: str) -> Iterator[_Place]:
         yield _Place(accounts.of(position), directory)
         return
     uid = stranger_uid(mesh, position)
-    directory = Path(tempfile.mkdtemp(prefix="paymesh-position-"))
+    _sweep()
+    directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     try:
         if not mirror.readable_by_others(directory.parent):
             raise ConfigError(f"{directory.parent} is closed to other uids: set TMPDIR")
@@ -173,6 +176,14 @@ def _place(paths: Paths, mesh: Mesh, position: str) -> Iterator[_Place]:
         yield _Place(Account(uid, uid), directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Removes the directories of runs that were killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdigit() and identify(int(pid)) is None:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -302,8 +302,10 @@ def test_a_perimeter_leaves_nothing_behind(paths: Paths, mesh: Mesh) -> None:
     assert not any(process.is_alive() for process in started)
 
 
-def test_a_killed_parent_leaves_no_perimeter(paths: Paths) -> None:
-    """The forwarder and the programs at positions end with the process that started them."""
+def test_a_killed_parent_leaves_no_perimeter(paths: Paths, mesh: Mesh) -> None:
+    """The forwarder and the programs at positions end with the process that started them, and
+    the next run removes the one thing that who is killed leaves: an empty directory.
+    """
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
@@ -325,7 +327,9 @@ def test_a_killed_parent_leaves_no_perimeter(paths: Paths) -> None:
         parent.kill()
     assert len(started) == 2
     _until(lambda: not any(process.is_alive() for process in started))
-    directory.rmdir()  # the one thing that who is killed cannot take away
+    assert directory.is_dir()
+    assert positions.run_at(paths, mesh, INSIDE, ["-c", ""]).returncode == 0
+    assert not directory.exists()
 
 
 def test_an_unknown_position_is_said(paths: Paths, mesh: Mesh) -> None:
