@@ -112,7 +112,7 @@ def test_the_next_run_takes_away_what_a_killed_one_left_and_leaves_nothing(run: 
         place, mesh = stage.root.parent, stage.mesh
         listening = [*ports.needed(mesh), *(port for _, port in stage.databases.values())]
         assert not any(ports.is_free(mesh.address, port) for port in listening)
-        assert any("relay.py" in line for line in _processes(place))
+        assert any("relay/program.py" in line for line in _processes(place))
     assert _processes(place) == []
     assert not place.exists()
     assert all(ports.is_free(mesh.address, port) for port in listening)

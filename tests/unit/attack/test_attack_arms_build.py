@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shutil
 import stat
 import subprocess
@@ -28,6 +29,7 @@ ARM_FILE = "deploy/arm.yaml"
 INVENTORY = "deploy/attack/inventory.yaml"
 AUTHZ = "policies/paymesh/authz"
 PROBES = "deploy/paymesh/runtime/probes.py"
+PROCESSES = "deploy/paymesh/runtime/processes.py"
 CONTEXT = ("transport_socket", "typed_config", "common_tls_context", "combined_validation_context")
 Difference = tuple[str, tuple[str | int, ...]]
 
@@ -120,7 +122,14 @@ def test_the_copy_says_which_arm_it_is(arms: dict[Arm, Path]) -> None:
     [
         ("E", "D", {GRANTS}),
         ("D", "C", {GRANTS}),
-        ("C", "B", {*(f"envoy/{name}.yaml" for name in SERVICES), "deploy/mesh.yaml", INVENTORY}),
+        (
+            "C",
+            "B",
+            {
+                *(f"envoy/{name}.yaml" for name in SERVICES),
+                *("deploy/mesh.yaml", INVENTORY, PROCESSES),
+            },
+        ),
         (
             "B",
             "A",
@@ -136,8 +145,6 @@ def test_an_arm_changes_no_other_file(
     arms: dict[Arm, Path], before: Arm, after: Arm, expected: set[str]
 ) -> None:
     """Between an arm and the next, these files differ and no others."""
-    if not (ROOT / INVENTORY).exists():
-        expected = expected - {INVENTORY}
     # The header of a file that both change names the arm.
     both = {"deploy/mesh.yaml", INVENTORY, GRANTS} - expected
     changed = _changed(arms[before], arms[after])
@@ -189,6 +196,21 @@ def test_b_opens_the_databases(arms: dict[Arm, Path]) -> None:
     )
     uids = [mesh.uid(name) for name in (*mesh.workloads, *mesh.platform)]
     assert len(set(uids)) == len(uids)
+
+
+def test_b_declares_the_databases_ports(arms: dict[Arm, Path]) -> None:
+    """Arm B's inventory has one entry more, its process list one process more."""
+    before, after = (read_yaml(arms[arm] / INVENTORY) for arm in ("C", "B"))
+    *listeners, declared = after.pop("listeners")
+    assert (declared["each"], declared["process"]) == ("databases", "database-relay")
+    assert listeners == before.pop("listeners")
+    assert after == before
+    old, new = ((arms[arm] / PROCESSES).read_text("utf-8").splitlines() for arm in ("C", "B"))
+    added = [line[2:] for line in difflib.ndiff(old, new) if line[0] in "+-"]
+    assert [line.strip() for line in added] == [
+        "from paymesh.attack.relay import process as relay",
+        "relay.spec(self._workspace, self.programs.python),",
+    ]
 
 
 def _databases() -> list[str]:

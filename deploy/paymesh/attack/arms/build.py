@@ -11,17 +11,22 @@ from typing import Any
 
 from paymesh.attack.arms import documents, envoy, policy
 from paymesh.attack.model import Arm
+from paymesh.attack.relay.process import RELAY, databases, port_name
 from paymesh.mesh import Mesh, load_mesh
 
 ARM_FILE = Path("deploy/arm.yaml")
 DATABASE_DOOR = "database"
 """In `network_doors` of the arm's file: databases have a port on the network."""
 
-RELAY = "database-relay"
-"""The platform process that opens it."""
-
 _RELAY_UID_OFFSET = 94
 _FIRST_DATABASE_PORT = 18550
+# Of the copy's list of processes: what follows which line.
+_MORE_LINES = {
+    "from paymesh.mesh import Workload\n": "from paymesh.attack.relay import process as relay\n",
+    "            self._simulators(),\n": (
+        "            relay.spec(self._workspace, self.programs.python),\n"
+    ),
+}
 _NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info"
 )
@@ -57,16 +62,6 @@ def build(arm: Arm, source: Path, target: Path) -> None:
     documents.write(target / ARM_FILE, arm, {"arm": arm, "network_doors": doors})
 
 
-def database_port(database: str) -> str:
-    """The name that a database's port has in `local.ports` of the copy's deploy/mesh.yaml."""
-    return f"database_{database}"
-
-
-def databases(mesh: Mesh) -> list[str]:
-    """Those of the services."""
-    return [workload.database for workload in mesh.services() if workload.database]
-
-
 def _open(root: Path) -> None:
     """The checkout is no secret: whoever is on the machine may read it, whatever the umask was."""
     for path in (root, *root.rglob("*")):
@@ -78,30 +73,31 @@ def _open(root: Path) -> None:
 
 
 def _open_databases(root: Path, mesh: Mesh, arm: Arm) -> None:
-    """Names the ports and who opens them."""
+    """Names the ports, and has the supervisor run what opens them."""
 
     def change(document: Any) -> None:
         ports = document["local"]["ports"]
         for number, name in enumerate(databases(mesh)):
-            ports[database_port(name)] = _FIRST_DATABASE_PORT + number
+            ports[port_name(name)] = _FIRST_DATABASE_PORT + number
         document["platform"][RELAY] = {"uid_offset": _RELAY_UID_OFFSET}
 
     documents.edit(root / "deploy" / "mesh.yaml", arm, change)
-    inventory = root / "deploy" / "attack" / "inventory.yaml"
-    if inventory.is_file():
-        documents.edit(inventory, arm, _declare_databases)
+    documents.edit(root / "deploy" / "attack" / "inventory.yaml", arm, _declare_databases)
+    processes = root / "deploy" / "paymesh" / "runtime" / "processes.py"
+    for line, more in _MORE_LINES.items():
+        documents.replace_text(processes, line, line + more, times=1)
 
 
 def _declare_databases(document: Any) -> None:
     document["listeners"].append(
         {
-            "process": RELAY,
             "each": "databases",
+            "process": RELAY,
             "tcp": "local.ports.database_{database}",
             "owner": RELAY,
             "open_to": ["everyone inside"],
             "leads_to": ["database:{database}"],
-            "speaks": "PostgreSQL, password by SCRAM-SHA-256",
-            "why": "In this arm databases listen on the network.",
+            "speaks": "PostgreSQL with a password for each role",
+            "why": "in this arm databases listen on the network",
         }
     )

@@ -55,7 +55,7 @@ def replace_text(path: Path, old: str, new: str, times: int) -> None:
     text = path.read_text(encoding="utf-8")
     found = text.count(old)
     if found != times:
-        raise SetupError(f"{path} has {old!r} {found} times, and arm A changes it {times} times")
+        raise SetupError(f"{path} has {old!r} {found} times, and an arm changes it {times} times")
     before = path.stat()
     path.write_text(text.replace(old, new), encoding="utf-8")
     # Programs are copied by their sources' times: the same edit is the same program.

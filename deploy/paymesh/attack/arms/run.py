@@ -15,14 +15,14 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from paymesh.attack.arms.build import DATABASE_DOOR, build
-from paymesh.attack.arms.doors import open_databases
+from paymesh.attack.arms.build import build
 from paymesh.attack.arms.stage import Stage
 from paymesh.attack.loot import gathering
 from paymesh.attack.model import Arm
 from paymesh.attack.plants import plant
+from paymesh.attack.relay import process as relay
 from paymesh.errors import ConfigError, PaymeshError, StartError
-from paymesh.mesh import Mesh, load_mesh, read_yaml, repository_root
+from paymesh.mesh import Mesh, load_mesh, repository_root
 from paymesh.paths import Paths, default_paths
 from paymesh.runtime import launch, lifecycle, ports
 from paymesh.runtime.shipping import VARIABLES
@@ -67,13 +67,11 @@ def running(
         paths = Paths(place / "home", default_paths().cache)
         stack.callback(_stop, paths)
         _bring_up(arm, root, paths, mesh, say)
-        doors = read_yaml(root / "deploy" / "arm.yaml")["network_doors"]
-        opened = stack.enter_context(open_databases(paths, mesh)) if DATABASE_DOOR in doors else {}
         say(f"arm {arm}: planting")
         with gathering(paths, mesh) as loot:
             plants = plant(paths, mesh, root)
             found = loot.result()
-        yield Stage(arm, root, paths, mesh, plants, found, opened)
+        yield Stage(arm, root, paths, mesh, plants, found, relay.ports(mesh))
         say(f"arm {arm}: stopping")
 
 

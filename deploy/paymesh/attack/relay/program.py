@@ -1,16 +1,14 @@
 """A program: passes connections at a TCP port on to a Unix socket.
 
-    python -I relay.py SOCKET FD [FD ...]
+    python -I program.py SOCKET ADDRESS:PORT [ADDRESS:PORT ...]
 
-SOCKET is PostgreSQL's, each FD a TCP socket that listens and was handed over. It runs until it
-is ended, and imports nothing but the standard library.
+It runs until it is ended, and imports nothing but the standard library.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import sys
 
 _MOST_CONNECTIONS = 64
@@ -37,7 +35,7 @@ async def _relay(target: str, inner: tuple[asyncio.StreamReader, asyncio.StreamW
         to_target.close()
 
 
-async def _serve(target: str, listeners: list[socket.socket]) -> None:
+async def _serve(target: str, places: list[tuple[str, str]]) -> None:
     free = asyncio.Semaphore(_MOST_CONNECTIONS)
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,9 +44,14 @@ async def _serve(target: str, listeners: list[socket.socket]) -> None:
                 await _relay(target, (reader, writer))
         writer.close()
 
-    servers = [await asyncio.start_server(accept, sock=listener) for listener in listeners]
+    servers = [await asyncio.start_server(accept, host, int(port)) for host, port in places]
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
+def _place(text: str) -> tuple[str, str]:
+    host, _, port = text.rpartition(":")
+    return host, port
+
+
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1], [socket.socket(fileno=int(fd)) for fd in sys.argv[2:]]))
+    asyncio.run(_serve(sys.argv[1], [_place(text) for text in sys.argv[2:]]))
