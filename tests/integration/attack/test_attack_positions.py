@@ -332,6 +332,19 @@ def test_a_killed_parent_leaves_no_perimeter(paths: Paths, mesh: Mesh) -> None:
     assert not directory.exists()
 
 
+def test_the_forwarder_has_no_privileges(mesh: Mesh, paths: Paths) -> None:
+    """It was root to make the namespaces, and is nobody with nothing when it listens."""
+    with positions.perimeter(mesh, paths):
+        (forwarder,) = _children(os.getpid())
+        text = Path(f"/proc/{forwarder.pid}/status").read_text()
+    status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    uid = str(stranger_uid(mesh, FORWARDER))
+    assert status["Uid"].split() == status["Gid"].split() == [uid] * 4
+    assert status["Groups"].split() == []
+    assert {int(status[name], 16) for name in status if name.startswith("Cap")} == {0}
+    assert status["NoNewPrivs"] == "1"
+
+
 def test_an_unknown_position_is_said(paths: Paths, mesh: Mesh) -> None:
     """One that is none, and a workload's of a mesh that was never up."""
     with pytest.raises(ConfigError, match="there is no position 'elsewhere'"):
