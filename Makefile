@@ -10,7 +10,7 @@ PAYMESH := $(BIN)/paymesh
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup demo up down check test lint policy-test render check-generated images kind-up deploy undeploy test-k8s clean
+.PHONY: help setup demo up down check test attack-paths lint policy-test render check-generated images kind-up deploy undeploy test-k8s clean
 
 help: ## List every target
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ policy-test: setup ## The policies: lint, tests of every line, and mutants that 
 
 test: lint ## Set up and pass every test that this machine can run
 	@deploy/test.sh
+
+attack-paths: setup ## Count attack paths: each arm started and attacked; as root
+	@$(PAYMESH) attack-paths
 
 images: setup ## Build the container images
 	@$(PAYMESH) images

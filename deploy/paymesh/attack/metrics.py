@@ -27,6 +27,11 @@ from paymesh.mesh import Mesh
 
 MAX_HOPS = 4
 
+NOBODY, SOMEBODY = "without a user's token", "with a user's token"
+TAKEN_OVER = "a workload taken over"
+STARTS = (NOBODY, SOMEBODY, TAKEN_OVER)
+"""What an attack begins with: the first two at `outside`, `inside` and `operator`."""
+
 Path = tuple[str, ...]
 """The start's name, the workloads that fall one after the other, the jewel."""
 
@@ -36,6 +41,7 @@ class Start:
     """Where an attack begins: a state, by whose text it is named, or a workload taken over."""
 
     name: str
+    kind: str
     states: tuple[State, ...]
     workload: str | None = None
 
@@ -50,6 +56,7 @@ class Figures:
         compromise: M2, pairs of a start and a workload that falls to it.
         paths: M3, paths of at most `MAX_HOPS` hops to a jewel.
         by_jewel: M3 by jewel; every jewel that some graph of this mesh can have.
+        by_start: M1, M2 and M3 by what an attack begins with, `STARTS`.
     """
 
     direct: int
@@ -57,19 +64,31 @@ class Figures:
     compromise: int
     paths: int
     by_jewel: Mapping[str, int]
+    by_start: Mapping[str, tuple[int, int, int]]
 
 
 def figures(mesh: Mesh, graph: Graph) -> Figures:
     """Counts everything."""
-    found = paths(mesh, graph)
+    found, pairs = paths(mesh, graph), compromise(mesh, graph)
     by_jewel = Counter(path[-1] for path in found)
+    kinds = {start.name: start.kind for start in starts(mesh)}
+    direct = Counter(_kind(mesh, cell.state) for cell in graph)
+    falling = Counter(kinds[name] for name, _ in pairs)
+    leading = Counter(kinds[path[0]] for path in found)
     return Figures(
         direct=len(graph),
         minimal=len(minimal(graph)),
-        compromise=len(compromise(mesh, graph)),
+        compromise=len(pairs),
         paths=len(found),
         by_jewel={name: by_jewel[name] for name in jewels(mesh)},
+        by_start={kind: (direct[kind], falling[kind], leading[kind]) for kind in STARTS},
     )
+
+
+def _kind(mesh: Mesh, state: State) -> str:
+    if state.position in mesh.workloads:
+        return TAKEN_OVER
+    return SOMEBODY if state.user else NOBODY
 
 
 def minimal(graph: Graph) -> Graph:
@@ -102,11 +121,11 @@ def starts(mesh: Mesh) -> list[Start]:
     """Where attacks begin: each state outside the workloads, and each workload taken over."""
     return [
         *(
-            Start(str(state), tuple(weaker(state)))
+            Start(str(state), _kind(mesh, state), tuple(weaker(state)))
             for state in model.caller_states(mesh)
             if state.position not in mesh.workloads
         ),
-        *(Start(name, tuple(in_hands(mesh, name)), name) for name in mesh.workloads),
+        *(Start(name, TAKEN_OVER, tuple(in_hands(mesh, name)), name) for name in mesh.workloads),
     ]
 
 

@@ -35,20 +35,25 @@ def _run(*arguments: str) -> Result:
 @pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> dict[Arm, Graph]:
     """What each arm is found to have; tests change it."""
-    found: dict[Arm, Graph] = dict.fromkeys(ARMS, OPEN) | {"E": NARROW}
+    found = _graphs()
     monkeypatch.setattr(looking, "compute", lambda arm, _root, _say: Look(arm, found[arm]))
     return found
 
 
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, graphs: dict[Arm, Graph]) -> Path:
+def _graphs() -> dict[Arm, Graph]:
+    return dict.fromkeys(ARMS, OPEN) | {"E": NARROW}
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which these graphs are committed, each edge of E with a reason."""
+    root = tmp_path_factory.mktemp("checkout")
     for name in _READ:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(repository_root() / name, tmp_path / name)
-    (tmp_path / "docs").mkdir()
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(repository_root() / name, root / name)
+    (root / "docs").mkdir()
     for page in (committed.README, committed.PAGE):
-        (tmp_path / page).write_text(f"words\n{markdown.BEGIN}\n{markdown.END}\n", encoding="utf-8")
+        (root / page).write_text(f"words\n{markdown.BEGIN}\n{markdown.END}\n", encoding="utf-8")
     reasons = [
         {
             "position": [cell.state.position],
@@ -60,13 +65,24 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, graphs: dict[Arm, Grap
         }
         for cell in sorted(NARROW)
     ]
-    (tmp_path / "deploy" / "attack").mkdir()
-    (tmp_path / remaining.FILE).write_text(yaml.safe_dump({"reasons": reasons}), encoding="utf-8")
-    monkeypatch.setenv("PAYMESH_ROOT", str(tmp_path))
-    result, problems = looking.conclude(tmp_path, [Look(arm, graphs[arm]) for arm in ARMS])
+    (root / "deploy" / "attack").mkdir()
+    (root / remaining.FILE).write_text(yaml.safe_dump({"reasons": reasons}), encoding="utf-8")
+    result, problems = looking.conclude(root, [Look(arm, of) for arm, of in _graphs().items()])
     assert problems == []
-    committed.write(tmp_path, committed.files(tmp_path, MESH, result))
-    return tmp_path
+    committed.write(root, committed.files(root, MESH, result))
+    return root
+
+
+@pytest.fixture
+def root(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, graphs: dict[Arm, Graph]
+) -> Path:
+    """A copy of it, for a test of its own."""
+    del graphs  # the command finds them
+    root = tmp_path / "checkout"
+    shutil.copytree(original, root)
+    monkeypatch.setenv("PAYMESH_ROOT", str(root))
+    return root
 
 
 def _problems(found: Result) -> str:

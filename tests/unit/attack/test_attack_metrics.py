@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paymesh.attack import metrics, model
@@ -32,6 +32,7 @@ _BUSY = [
 ]
 _CELLS = st.one_of(st.sampled_from(_BUSY), st.sampled_from(_ALL))
 _GRAPHS = st.frozensets(_CELLS, max_size=40)
+_MANY = settings(max_examples=60, deadline=None)
 
 
 def _edge(state: str, destination: str, method: str) -> Cell:
@@ -112,6 +113,7 @@ def _slow_paths(graph: Graph) -> set[tuple[str, ...]]:
     }
 
 
+@_MANY
 @given(_GRAPHS)
 def test_minimal_is_what_a_slow_reading_finds(graph: Graph) -> None:
     """M1 minimal leaves out exactly what the same position has with less, and adds nothing."""
@@ -120,18 +122,21 @@ def test_minimal_is_what_a_slow_reading_finds(graph: Graph) -> None:
     assert found <= graph
 
 
+@_MANY
 @given(_GRAPHS)
 def test_compromise_is_what_a_slow_reading_finds(graph: Graph) -> None:
     """M2 has the pairs that are found by letting workloads fall until no more do."""
     assert metrics.compromise(MESH, graph) == _slow_compromise(graph)
 
 
+@_MANY
 @given(_GRAPHS)
 def test_paths_are_what_a_slow_reading_finds(graph: Graph) -> None:
     """M3 has the paths that are found by trying every sequence of workloads."""
     assert metrics.paths(MESH, graph) == _slow_paths(graph)
 
 
+@_MANY
 @given(_GRAPHS, _CELLS)
 def test_an_edge_more_lowers_nothing(graph: Graph, cell: Cell) -> None:
     """Adding an edge never lowers M1, M2 or M3, and takes away no pair and no path."""
@@ -141,6 +146,7 @@ def test_an_edge_more_lowers_nothing(graph: Graph, cell: Cell) -> None:
     assert metrics.paths(MESH, graph) <= metrics.paths(MESH, more)
 
 
+@_MANY
 @given(_GRAPHS)
 def test_minimal_explains_every_edge(graph: Graph) -> None:
     """Each edge that M1 minimal leaves out is there with less, and that one is minimal."""
@@ -149,11 +155,30 @@ def test_minimal_explains_every_edge(graph: Graph) -> None:
         assert any(Cell(less, cell.target) in found for less in metrics.weaker(cell.state)), cell
 
 
+@_MANY
 @given(_GRAPHS)
-def test_the_jewels_add_up(graph: Graph) -> None:
-    """M3 by jewel sums to M3, whatever cells there are."""
+def test_the_parts_add_up(graph: Graph) -> None:
+    """M3 by jewel sums to M3, and M1, M2 and M3 by start to each, whatever cells there are."""
     found = metrics.figures(MESH, graph)
     assert sum(found.by_jewel.values()) == found.paths
+    totals = tuple(map(sum, zip(*found.by_start.values(), strict=True)))
+    assert totals == (found.direct, found.compromise, found.paths)
+
+
+def test_a_start_is_counted_as_what_it_begins_with() -> None:
+    """A token at any position outside the workloads, none there, or a workload."""
+    graph = frozenset(
+        [
+            _edge("inside/live:ledger/none", "ledger", _POST),
+            _edge("outside/none/user:alice", "gateway", model.FORWARD),
+            _edge("payments/own/user:alice", "ledger", _POST),
+        ]
+    )
+    found = metrics.figures(MESH, graph).by_start
+    assert {start: counts[0] for start, counts in found.items()} == dict.fromkeys(metrics.STARTS, 1)
+    # With live:ledger ledger falls, with the token as well; with alice's token and each of the
+    # certificates at outside the gateway.
+    assert [counts[1] for counts in found.values()] == [1, 1 + 16, 1]
 
 
 def test_every_jewel_of_the_model_is_counted() -> None:

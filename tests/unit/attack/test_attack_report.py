@@ -8,18 +8,19 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paymesh.attack import metrics
 from paymesh.attack.model import ARMS, Arm, Graph
-from paymesh.attack.report import difference, document, markdown, picture, table
+from paymesh.attack.report import committed, difference, document, markdown, picture, table
 from paymesh.attack.report.blocks import blocks
 from paymesh.attack.report.result import Row, claim, rows, seconds_in_words
 from paymesh.errors import ConfigError
 from unit.attack.attack_graphs import BALANCE, CELLS, MESH, NARROW, OPEN, UNIVERSE, edge, result
 
 _GRAPHS = st.frozensets(st.sampled_from(CELLS), max_size=60)
+_MANY = settings(max_examples=40, deadline=None)
 _FIVE: dict[Arm, Graph] = {
     "A": OPEN,
     "B": OPEN,
@@ -29,6 +30,7 @@ _FIVE: dict[Arm, Graph] = {
 }
 
 
+@_MANY
 @given(_GRAPHS, st.booleans())
 def test_blocks_are_the_cells_each_once(graph: Graph, merge: bool) -> None:  # noqa: FBT001
     """Whatever the cells, the blocks together have each of them once and no other."""
@@ -36,6 +38,7 @@ def test_blocks_are_the_cells_each_once(graph: Graph, merge: bool) -> None:  # n
     assert sorted(found) == sorted(graph)
 
 
+@_MANY
 @given(_GRAPHS, _GRAPHS)
 def test_a_document_is_read_back_as_it_was(before: Graph, after: Graph) -> None:
     """The graphs come back from the committed text; the text is the same each time."""
@@ -47,6 +50,7 @@ def test_a_document_is_read_back_as_it_was(before: Graph, after: Graph) -> None:
     assert committed.whole == {"_comment": "made by a test", **document.document(found)}
 
 
+@_MANY
 @given(_GRAPHS, _GRAPHS)
 def test_a_difference_names_exactly_what_is_new_and_gone(before: Graph, after: Graph) -> None:
     """Old plus new minus gone is the new graph, and each edge is counted in one line."""
@@ -116,6 +120,7 @@ def test_the_table_has_each_count_of_each_arm() -> None:
     }
 
 
+@_MANY
 @given(_GRAPHS)
 def test_every_remaining_edge_stands_with_its_reason(graph: Graph) -> None:
     """M5's lines, on the terminal, in Markdown and in JSON, count each edge of E once, under its
@@ -146,7 +151,7 @@ def test_only_what_is_between_the_markers_is_replaced() -> None:
 def test_the_picture_shows_every_line_between_boxes_that_are_there() -> None:
     """Each start with edges has a line to what they lead to, named with the count; it is XML."""
     found = result(_FIVE)
-    text = picture.picture("made by a test", MESH, found)
+    text = picture.picture(committed.HEADER, MESH, found)
     root = ET.fromstring(text)  # noqa: S314 — our own
     titles = [element.text for element in root.iter("{http://www.w3.org/2000/svg}title")]
     expected = [
@@ -157,7 +162,7 @@ def test_the_picture_shows_every_line_between_boxes_that_are_there() -> None:
     ]
     assert sorted(filter(None, titles)) == sorted(expected)
     assert "prefers-color-scheme:dark" in text
-    assert text == picture.picture("made by a test", MESH, found)
+    assert text == picture.picture(committed.HEADER, MESH, found)
 
 
 def test_the_pictures_lines_are_the_minimal_edges() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from paymesh.attack.model import ARMS, Arm, Cell, Graph, Target
 from paymesh.attack.report.blocks import Block, Universe, blocks, place
-from paymesh.attack.report.result import Result, json_rows
+from paymesh.attack.report.result import Result, json_rows, rows, rows_by_start
 from paymesh.errors import ConfigError
 
 _EVERY = "*"
@@ -27,18 +27,20 @@ class Committed:
 
 
 def document(result: Result) -> dict[str, Any]:
-    """`{arms, cells, table, lifetimes, identities, users, edges, remaining}`.
+    """`{arms, cells, table, by_start, lifetimes, identities, users, edges, remaining}`.
 
-    `table` is M1 to M3 by arm. A line of `edges` is {position, destination, method, arms,
-    identities, credentials}: each combination of the two is an edge in each of the arms; `*` is
-    every identity of the position, or no token and every user's. A line of `remaining` is edges
-    of arm E in a block, with the reason, and the grant that allows them if it is one.
+    `table` is M1 to M3 by arm, `by_start` the same by what an attack begins with. A line of
+    `edges` is {position, destination, method, arms, identities, credentials}: each combination of
+    the two is an edge in each of the arms; `*` is every identity of the position, or no token and
+    every user's. A line of `remaining` is edges of arm E in a block, with the reason, and the
+    grant that allows them if it is one.
     """
     universe = result.universe
     return {
         "arms": list(result.graphs),
         "cells": result.cells,
-        "table": json_rows(result.figures, list(result.graphs)),
+        "table": json_rows(rows(result.figures)),
+        "by_start": json_rows(rows_by_start(result.figures)),
         "lifetimes": [_lifetime(one) for one in result.lifetimes],
         "identities": {name: list(of) for name, of in universe.identities.items()},
         "users": list(universe.users),

@@ -14,6 +14,7 @@ from paymesh.attack.report.result import (
     claim,
     percent,
     rows,
+    rows_by_start,
     seconds_in_words,
 )
 from paymesh.errors import ConfigError
@@ -48,6 +49,10 @@ def full(result: Result) -> str:
         f"Of {result.cells} cells in each arm:\n",
         *_table(_heads(result), (_row(result, row) for row in rows(result.figures))),
         "",
+        "The same by what an attack begins with:\n",
+        *_table(_heads(result), (_row(result, row) for row in rows_by_start(result.figures))),
+        "",
+        "![The graph of arm A and of arm E](attack-paths.svg)\n",
         *_lifetimes(result),
         *_remaining(result),
     ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from paymesh.attack.metrics import Figures
+from paymesh.attack.metrics import STARTS, Figures
 from paymesh.attack.model import Arm, Graph
 from paymesh.attack.report.blocks import Universe
 from paymesh.attack.report.remaining import Explained
@@ -105,6 +105,15 @@ def rows(figures: Mapping[Arm, Figures]) -> list[Row]:
     return found
 
 
+def rows_by_start(figures: Mapping[Arm, Figures]) -> list[Row]:
+    """M1, M2 and M3 by what an attack begins with."""
+    return [
+        Row(f"{measure} {start}", {arm: of.by_start[start][n] for arm, of in figures.items()})
+        for n, measure in enumerate(("M1", "M2", "M3"))
+        for start in STARTS
+    ]
+
+
 def claim(row: Row) -> str:
     """Where 62 % fewer lies in a row, in words."""
     before = row.values.get("A", 0)
@@ -141,15 +150,15 @@ def seconds_in_words(seconds: int | None) -> str:
     return " ".join(words) or "0 s"
 
 
-def json_rows(figures: Mapping[Arm, Figures], arms: Sequence[Arm]) -> list[dict[str, Any]]:
-    """The table for programs."""
+def json_rows(found: Iterable[Row]) -> list[dict[str, Any]]:
+    """Rows for programs."""
     return [
         {
             "name": row.name,
             "part_of_m3": row.part,
-            "counts": {arm: row.values[arm] for arm in arms},
-            "percent_less_than_A": {arm: row.reduction(arm) for arm in arms},
+            "counts": dict(row.values),
+            "percent_less_than_A": {arm: row.reduction(arm) for arm in row.values},
             "62_percent": claim(row),
         }
-        for row in rows(figures)
+        for row in found
     ]

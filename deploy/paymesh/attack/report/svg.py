@@ -30,9 +30,11 @@ def title(words: str) -> str:
 
 
 def document(
-    comment: str, size: tuple[int, int], style: str, description: str, parts: Iterable[str]
+    origin: str, size: tuple[int, int], style: str, description: str, parts: Iterable[str]
 ) -> str:
-    """A whole file: nothing is loaded from anywhere."""
+    """A whole file: nothing is loaded from anywhere. `origin` says where it comes from; no comment
+    of XML may have two hyphens, so it is an element.
+    """
     attributes = {
         "xmlns": "http://www.w3.org/2000/svg",
         "viewBox": f"0 0 {size[0]} {size[1]}",
@@ -41,8 +43,9 @@ def document(
         "role": "img",
         "aria-label": description,
     }
-    inner = "\n".join(["", f"<style>{style}</style>", *parts, ""])
-    return f"<!-- {escape(comment)} -->\n{element('svg', inner, **attributes)}\n"
+    about = element("desc", escape(origin))
+    inner = "\n".join(["", about, f"<style>{style}</style>", *parts, ""])
+    return f"{element('svg', inner, **attributes)}\n"
 
 
 def _text(value: object) -> str:

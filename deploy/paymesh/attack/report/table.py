@@ -14,6 +14,7 @@ from paymesh.attack.report.result import (
     claim,
     percent,
     rows,
+    rows_by_start,
     seconds_in_words,
 )
 
@@ -28,9 +29,14 @@ def table(result: Result) -> list[str]:
     for row in found:
         name = f"  {row.name}" if row.part else row.name
         lines.append([name, *(_value(row, arm) for arm in arms)])
+    lines.append([""] * (len(arms) + 1))
+    lines += [
+        [row.name, *(_value(row, arm) for arm in arms)] for row in rows_by_start(result.figures)
+    ]
     claims = [(row, claim(row)) for row in found if not row.part]
     return [
         *_columns(lines),
+        "",
         *(f"{CLAIM_PERCENT} % fewer of {row.name}: {words}" for row, words in claims if words),
     ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from paymesh.attack.arms import Stage, running
 from paymesh.attack.computed import computed
 from paymesh.attack.inventory import Inventory
+from paymesh.attack.inventory.declared import FILE
 from paymesh.attack.lifetimes.measure import measure
 from paymesh.attack.lifetimes.model import placed
 from paymesh.attack.model import Arm
@@ -29,7 +30,7 @@ def attempt(arm: Arm, source: Path, say: Say) -> Look:
         running(arm, source=source, progress=say) as stage,
         concurrent.futures.ThreadPoolExecutor(thread_name_prefix="attack-paths") as beside,
     ):
-        problems = _undeclared(stage)
+        problems = _inventory(stage)
         configured = beside.submit(computed, stage.root, arm)
         living = beside.submit(measure, stage) if arm == "E" else None
         found = probe(stage, progress=say)
@@ -52,6 +53,17 @@ def attempt(arm: Arm, source: Path, say: Say) -> Look:
     )
 
 
-def _undeclared(stage: Stage) -> list[str]:
-    found = Inventory.load(stage.root, stage.mesh).undeclared(stage.paths, stage.mesh)
+def _inventory(stage: Stage) -> list[str]:
+    """Where the inventory and what runs differ: nothing may listen that it does not name, and
+    the computed graph is only worth something while owners and modes are as it says.
+    """
+    inventory = Inventory.load(stage.root, stage.mesh)
+    undeclared = inventory.undeclared(stage.paths, stage.mesh)
+    missing = inventory.missing(stage.paths, stage.mesh)
+    wrong = inventory.wrong(stage.paths, stage.mesh)
+    found = [
+        *(f"{one} listens and is not in {FILE}" for one in undeclared),
+        *(f"{one.address} of {one.process} is in {FILE} and does not listen" for one in missing),
+        *(f"{one}; {FILE} says otherwise" for one in wrong),
+    ]
     return [f"arm {stage.arm}: {words}" for words in found]
