@@ -6,7 +6,7 @@ import dataclasses
 import secrets
 from collections.abc import Iterable, Sequence
 
-from paymesh.attack.model import NONE, Cell, State, Target
+from paymesh.attack.model import NONE, State, Target
 from paymesh.attack.probe.agent.plan import (
     Address,
     Call,
@@ -71,10 +71,6 @@ class Attempt:
             and self.identity in {NONE, state.identity}
             and self.credential in {NONE, state.credential}
         )
-
-    def is_whole_of(self, cell: Cell) -> bool:
-        """Whether all was shown that this state has and that this way can show."""
-        return self.counts_for(cell.state) and self.credential == cell.state.credential
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from paymesh.attack.loot import Loot
 from paymesh.attack.model import NONE, OWN, Arm
+from paymesh.attack.probe import doors
 from paymesh.attack.probe.agent.plan import Address, Certificate
 from paymesh.dial import Svid
 from paymesh.mesh import Mesh
@@ -78,6 +80,11 @@ class Ground:
     def paths(self) -> Paths:
         """The stage's."""
         return self.stage.paths
+
+    @functools.cached_property
+    def envoys(self) -> Mapping[str, doors.Envoy]:
+        """By workload, where its Envoy listens."""
+        return doors.envoys(self.stage.root, self.mesh, self.paths)
 
     def tcp(self, port: int | None) -> Address:
         """A port of the mesh."""

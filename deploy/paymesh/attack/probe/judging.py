@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from paymesh.attack.model import FORWARD, Cell, Graph
+from paymesh.attack.model import FORWARD, NONE, Cell, Graph, Target
 from paymesh.attack.probe.agent.plan import ANSWERED, FAILED
 from paymesh.attack.probe.attempts import THROUGH_GATEWAY, Attempt, Tried, Verdict
 from paymesh.attack.probe.errors import ProbeError
@@ -111,28 +110,52 @@ def probed(verdicts: Sequence[Verdict], cells: Iterable[Cell]) -> Probed:
     Raises:
         ProbeError: a cell was not tried.
     """
-    by_place: dict[object, list[Verdict]] = defaultdict(list)
-    for verdict in verdicts:
-        attempt = verdict.tried.attempt
-        by_place[attempt.position, attempt.target].append(verdict)
-        if attempt.way.startswith(THROUGH_GATEWAY):
-            by_place[attempt.position, FORWARD].append(verdict)
-    ways: dict[Cell, tuple[str, ...]] = {}
+    tried = _Tried(verdicts)
     every = tuple(cells)
+    ways: dict[Cell, tuple[str, ...]] = {}
     for cell in every:
-        place = FORWARD if cell.target.method == FORWARD else cell.target
-        here = by_place[cell.state.position, place]
-        if not any(verdict.tried.attempt.is_whole_of(cell) for verdict in here):
-            raise ProbeError(f"{cell.state} was not tried at {cell.target}")
-        worked = {
-            verdict.tried.attempt.way
-            for verdict in here
-            if verdict.seen and verdict.tried.attempt.counts_for(cell.state)
-        }
+        worked = {verdict.tried.attempt.way for verdict in tried.of(cell) if verdict.seen}
         if worked:
             ways[cell] = tuple(sorted(worked))
     repeated = sum(verdict.tried.result["attempts"] > 1 for verdict in verdicts)
     return Probed(frozenset(ways), ways, every, len(verdicts), repeated)
+
+
+class _Tried:
+    """Verdicts by where, at what and with what."""
+
+    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+        self._found: dict[tuple[str, Target | str], dict[tuple[str, str], list[Verdict]]] = {}
+        for verdict in verdicts:
+            attempt = verdict.tried.attempt
+            self._note(attempt.target, verdict)
+            if attempt.way.startswith(THROUGH_GATEWAY):
+                self._note(FORWARD, verdict)
+
+    def _note(self, what: Target | str, verdict: Verdict) -> None:
+        attempt = verdict.tried.attempt
+        here = self._found.setdefault((attempt.position, what), {})
+        here.setdefault((attempt.identity, attempt.credential), []).append(verdict)
+
+    def of(self, cell: Cell) -> list[Verdict]:
+        """What somebody in the cell's state could do: with all that he has, or with less.
+
+        Raises:
+            ProbeError: nobody has tried it with all that this state has.
+        """
+        state, target = cell.state, cell.target
+        what = FORWARD if target.method == FORWARD else target
+        here = self._found.get((state.position, what), {})
+        # Only RPCs are made with a certificate everywhere; a file is not opened with one.
+        whole = {state.identity} if target.is_rpc else {NONE, state.identity}
+        if not any((identity, state.credential) in here for identity in whole):
+            raise ProbeError(f"{state} was not tried at {target}")
+        return [
+            verdict
+            for identity in {NONE, state.identity}
+            for credential in {NONE, state.credential}
+            for verdict in here.get((identity, credential), ())
+        ]
 
 
 def _none(what: str, tried: Sequence[Tried]) -> None:

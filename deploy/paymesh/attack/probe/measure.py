@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from paymesh.attack.model import cells, positions
+from paymesh.attack.model import INSIDE, cells, positions
 from paymesh.attack.positions import Perimeter, perimeter, run_at
 from paymesh.attack.probe import controls, leaks, rpcs
 from paymesh.attack.probe.agent.plan import Plan, Report
@@ -63,7 +63,8 @@ class _Measurement:
         self._walls = walls
         self._progress = progress
         self._rpcs = served(stage.mesh, stage.root)
-        self._positions = positions(stage.mesh)
+        # The one with the most to wait for first.
+        self._positions = sorted(positions(stage.mesh), key=lambda name: name != INSIDE)
 
     def run(self) -> Probed:
         """See `probe`."""

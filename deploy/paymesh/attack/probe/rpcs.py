@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from paymesh.attack.model import NONE, OUTSIDE, Target, start_identities, users
 from paymesh.attack.probe.agent.plan import Address, Tls
 from paymesh.attack.probe.attempts import THROUGH_GATEWAY, Attempt, Spoken, nonce
+from paymesh.attack.probe.doors import Envoy
 from paymesh.attack.probe.ground import USER, Ground
 from paymesh.mesh import Mesh, Workload
 
@@ -62,75 +63,78 @@ def attempts(ground: Ground, rpcs: Mapping[str, Sequence[str]], position: str) -
         ways = list(_ways(ground, position, callee))
         for rpc in rpcs[callee.name]:
             target = Target(callee.name, rpc)
+            kinds = len(ground.stage.plants.requests(rpc, nonce()))
             for credential in users(ground.mesh):
                 for way in ways:
-                    yield from _attempts(ground, position, target, credential, way)
+                    for kind in range(kinds):
+                        yield _attempt(ground, position, target, credential, way=way, kind=kind)
 
 
-def _attempts(
-    ground: Ground, position: str, target: Target, credential: str, way: _Way
-) -> Iterator[Attempt]:
-    kinds = len(ground.stage.plants.requests(target.method, nonce()))
+def _attempt(
+    ground: Ground, position: str, target: Target, credential: str, *, way: _Way, kind: int
+) -> Attempt:
+    name = nonce()
+    body = ground.stage.plants.requests(target.method, name)[kind]
     token = () if credential == NONE else (credential,)
-    for kind in range(kinds):
-        name = nonce()
-        body = ground.stage.plants.requests(target.method, name)[kind]
-        yield Attempt(
-            id=name,
-            position=position,
-            target=target,
-            way=way.words,
-            identity=way.identity,
-            credential=credential,
-            deed=Spoken(
-                way.address,
-                way.tls,
-                {
-                    "id": name,
-                    "path": target.method,
-                    "authority": f"{target.destination}.{ground.mesh.trust_domain}",
-                    "headers": [*token, *way.headers],
-                    "body": base64.b64encode(body).decode("ascii"),
-                    # It has no end of its own.
-                    "first": target.method.endswith("/Watch"),
-                },
-            ),
-        )
+    return Attempt(
+        id=name,
+        position=position,
+        target=target,
+        way=way.words,
+        identity=way.identity,
+        credential=credential,
+        deed=Spoken(
+            way.address,
+            way.tls,
+            {
+                "id": name,
+                "path": target.method,
+                "authority": f"{target.destination}.{ground.mesh.trust_domain}",
+                "headers": [*token, *way.headers],
+                "body": base64.b64encode(body).decode("ascii"),
+                # It has no end of its own.
+                "first": target.method.endswith("/Watch"),
+            },
+        ),
+    )
 
 
 def _ways(ground: Ground, position: str, callee: Workload) -> Iterator[_Way]:
     mesh = ground.mesh
-    port = ground.tcp(callee.port)
-    forged = _forged("gateway", _SOMEBODY) if "gateway" in mesh.workloads else ""
-    yield _Way("in plaintext", port, None, (forged,))
-    for name in mesh.workloads:
-        words = f"in plaintext, claiming to be {name}"
-        yield _Way(words, port, None, (_claim(name), _forged(name, _SOMEBODY)))
-    for identity in start_identities(mesh, position):
-        shown = None if identity == NONE else ground.certificate(position, identity)
-        words = "by TLS without a certificate" if shown is None else "by TLS with its certificate"
-        tls = _tls(f"{callee.name}.{mesh.trust_domain}", shown)
-        yield _Way(words, port, tls, (_claim(_CLAIMED), forged), identity)
-    yield from _gateway_ways(ground, position, forged)
+    forged = _forged("gateway", _SOMEBODY)
+    for door in ground.envoys[callee.name].ports:
+        at = "" if door.address == ground.tcp(callee.port) else f", at its port {door.name}"
+        yield _Way(f"in plaintext{at}", door.address, None, (forged,))
+        for name in mesh.workloads:
+            words = f"in plaintext, claiming to be {name}{at}"
+            yield _Way(words, door.address, None, (_claim(name), _forged(name, _SOMEBODY)))
+        for identity in start_identities(mesh, position):
+            shown = None if identity == NONE else ground.certificate(position, identity)
+            with_what = "without a certificate" if shown is None else "with its certificate"
+            tls = _tls(f"{callee.name}.{mesh.trust_domain}", shown)
+            headers = (_claim(_CLAIMED), forged)
+            yield _Way(f"by TLS {with_what}{at}", door.address, tls, headers, identity)
     for workload in mesh.sidecars():
-        socket = ground.unix(workload.name, "outbound.sock")
-        words = f"by {workload.name}'s outbound socket"
-        yield _Way(words, socket, None, (_claim(_CLAIMED), forged))
+        envoy = ground.envoys[workload.name]
+        if workload.kind == "gateway":
+            yield from _gateway_ways(mesh, position, envoy)
+        for door in envoy.ways_out:
+            words = f"by {workload.name}'s {door.name} socket"
+            yield _Way(words, door.address, None, (_claim(_CLAIMED), forged))
     for caller in mesh.workloads:
         for whom in (_NOBODY, _SOMEBODY):
             words = f"at its app's socket, as {caller} for {whom}"
             yield _Way(words, ground.unix(callee.name, "app.sock"), None, (_forged(caller, whom),))
 
 
-def _gateway_ways(ground: Ground, position: str, forged: str) -> Iterator[_Way]:
+def _gateway_ways(mesh: Mesh, position: str, envoy: Envoy) -> Iterator[_Way]:
     """Whoever has nothing but the gateway tries every name there."""
-    mesh: Mesh = ground.mesh
     claimed = [*mesh.workloads] if position == OUTSIDE else [_CLAIMED]
-    for gateway in (w for w in mesh.workloads.values() if w.kind == "gateway"):
-        tls = _tls("localhost", None)
+    for door in envoy.ports:
         for name in claimed:
             words = f"{THROUGH_GATEWAY}, claiming to be {name}"
-            yield _Way(words, ground.tcp(gateway.port), tls, (_claim(name), forged))
+            headers = (_claim(name), _forged(name, _SOMEBODY))
+            yield _Way(words, door.address, _tls("localhost", None), headers)
 
 
 def _tls(server_name: str, identity: str | None) -> Tls:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import socket
+import threading
 import time
 import uuid
 from collections import deque
@@ -36,7 +37,8 @@ PAUSES_SECONDS = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
 CALL_SECONDS = 8.0
 # What the callee is told: shorter, so that its own refusal arrives in time.
 _GRPC_TIMEOUT = "6S"
-_CALLS_AT_ONCE = 32
+_CALLS_AT_ONCE = 16
+_CONVERSATIONS_AT_ONCE = 2
 _MAX_MESSAGE_BYTES = 256 * 1024
 _READ_BYTES = 65536
 _PREFIX_BYTES = 5
@@ -56,6 +58,7 @@ class Calls:
     ) -> None:
         self._connector = connector
         self._headers = headers
+        self._turn = threading.Semaphore(_CONVERSATIONS_AT_ONCE)
 
     def carry_out(self, conversation: Conversation) -> list[Result]:
         """A result for each call, after as many connections as it takes."""
@@ -69,7 +72,8 @@ class Calls:
             try:
                 with self._connector.connect(conversation["address"], conversation["tls"]) as peer:
                     connection = _Connection(peer, self._headers)
-                    found = connection.ask(left)
+                    with self._turn:
+                        found = connection.ask(left)
             except RefusedError as refusal:
                 if refusal.certain or doubtful:
                     return [*results, *(_refused(call, refusal, attempt) for call in left)]

@@ -9,7 +9,8 @@ from paymesh.attack.probe.agent.connections import Connector
 from paymesh.attack.probe.agent.errands import Errands
 from paymesh.attack.probe.agent.plan import Plan, Report
 
-_AT_ONCE = 4
+# Most of them wait for somebody to close a connection; how many ask at once is `calls`' matter.
+_AT_ONCE = 32
 
 
 def carry_out(plan: Plan) -> Report:

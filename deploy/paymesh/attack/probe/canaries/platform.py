@@ -9,11 +9,11 @@ from typing import Any
 
 from paymesh.attack.model import ADMINISTER, CONTROL, FETCH, NONE, Target
 from paymesh.attack.probe.agent.plan import ANSWERED, Errand
+from paymesh.attack.probe.agent.work import carry_out
 from paymesh.attack.probe.attempts import Attempt, Tried, Verdict, nonce
 from paymesh.attack.probe.canaries.base import attempt, bearer, data_of, http, is_ok
 from paymesh.attack.probe.errors import ProbeError
 from paymesh.attack.probe.ground import Ground
-from paymesh.checks import unixhttp
 from paymesh.policy.names import FILE_NAME
 from paymesh.runtime import control
 
@@ -29,12 +29,12 @@ class Envoys:
         self._ground = ground
 
     def attempts(self, position: str) -> Iterator[Attempt]:
-        """At its socket; it has no port."""
-        for workload in self._ground.mesh.sidecars():
-            address = self._ground.unix(workload.name, "admin.sock")
-            errand = http(nonce(), address, ("GET", _INFO), {"host": "localhost"})
-            target = Target(f"envoy:{workload.name}", ADMINISTER)
-            yield attempt(position, target, "by its administration socket", errand)
+        """Where its configuration says; as shipped that is a socket."""
+        for name, envoy in self._ground.envoys.items():
+            errand = http(nonce(), envoy.admin.address, ("GET", _INFO), {"host": "localhost"})
+            target = Target(f"envoy:{name}", ADMINISTER)
+            way = "by its administration " + ("port" if envoy.admin.is_port else "socket")
+            yield attempt(position, target, way, errand)
 
     def judge(self, tried: Sequence[Tried]) -> Iterator[Verdict]:
         """Whether it is the Envoy that was meant."""
@@ -45,8 +45,13 @@ class Envoys:
 
     def _facts(self, one: Tried) -> tuple[str, ...]:
         name = one.attempt.target.destination.partition(":")[2]
-        _, body = unixhttp.get(self._ground.paths.workload(name) / "admin.sock", _INFO)
-        found = _stable(body)
+        errand = http(
+            nonce(), self._ground.envoys[name].admin.address, ("GET", _INFO), {"host": "localhost"}
+        )
+        (result,) = carry_out(
+            {"certificates": {}, "headers": {}, "conversations": [], "errands": [errand]}
+        )["results"]
+        found = _stable(data_of(result))
         if name not in found:
             raise ProbeError(f"{name}'s Envoy does not say that it is {name}'s")
         return found

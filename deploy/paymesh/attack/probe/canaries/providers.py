@@ -69,10 +69,9 @@ class Providers:
     def _ways(self, external: External) -> Iterator[tuple[str, Address, Tls | None]]:
         tls: Tls = {"identity": None, "server_name": external.host, "alpn": ["http/1.1"]}
         yield "at its port", self._ground.tcp(external.port), tls
-        for workload in self._ground.mesh.sidecars():
-            if workload.egress:
-                words = f"by {workload.name}'s egress socket"
-                yield words, self._ground.unix(workload.name, "egress.sock"), None
+        for name, envoy in self._ground.envoys.items():
+            for door in envoy.egress:
+                yield f"by {name}'s {door.name} listener", door.address, None
 
     def _use(
         self,
