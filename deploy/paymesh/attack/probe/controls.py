@@ -11,6 +11,7 @@ from paymesh.attack.model import (
     OUTSIDE,
     OWN,
     Cell,
+    Graph,
     State,
     Target,
     other_targets,
@@ -29,15 +30,17 @@ _ROOT = "root"
 # What nobody has a business with, in any arm: root shows that the probe would have seen it.
 _CLOSED = frozenset({"spire-server", "policy-key", "token-issuer", "supervisor"})
 # Legitimate in every arm.
-_ALWAYS = (
-    Cell(
-        State(OUTSIDE, NONE, "user:alice"),
-        Target("payments", "/paymesh.payments.v1.PaymentsService/ListPayments"),
-    ),
-    Cell(
-        State("payments", OWN, NONE),
-        Target("ledger", "/paymesh.ledger.v1.LedgerService/GetBalance"),
-    ),
+ALWAYS: Graph = frozenset(
+    (
+        Cell(
+            State(OUTSIDE, NONE, "user:alice"),
+            Target("payments", "/paymesh.payments.v1.PaymentsService/ListPayments"),
+        ),
+        Cell(
+            State("payments", OWN, NONE),
+            Target("ledger", "/paymesh.ledger.v1.LedgerService/GetBalance"),
+        ),
+    )
 )
 
 
@@ -70,7 +73,7 @@ def require_successes(found: Probed, verdicts: Sequence[Verdict], mesh: Mesh) ->
     Raises:
         ProbeError: one never does, so that refusals there prove nothing.
     """
-    missing = [str(cell) for cell in _ALWAYS if cell not in found.graph]
+    missing = sorted(f"{cell.state} at {cell.target}" for cell in ALWAYS - found.graph)
     if missing:
         raise ProbeError(f"what is allowed in every arm does not work: {'; '.join(missing)}")
     reached = {cell.target for cell in found.graph}

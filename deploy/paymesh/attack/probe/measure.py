@@ -71,7 +71,7 @@ class _Measurement:
         before = controls.processes(self._stage.paths)
         self._progress("looking for secrets that lie open")
         ground = Ground(self._stage, self._leaks())
-        canaries = _canaries(ground)
+        canaries = every_canary(ground)
         logs = {
             workload.name: AppLog(ground, workload.name, self._own_rpc(workload.rpc_service))
             for workload in self._stage.mesh.services()
@@ -160,7 +160,7 @@ class _Measurement:
         return report
 
 
-def _canaries(ground: Ground) -> list[Canary]:
+def every_canary(ground: Ground) -> list[Canary]:
     """Everything that is no RPC."""
     kinds = (
         Databases,
