@@ -105,7 +105,7 @@ def attack_paths(
     if picture:
         _draw(root, result, picture)
     if write and not problems:
-        for path in committed.write(root, committed.files(root, load_mesh(root), result)):
+        for path in committed.write(root, load_mesh(root), result):
             errors.print(f"wrote {safe(path)}")
     if problems:
         shown = problems[:_SHOWN_PROBLEMS]

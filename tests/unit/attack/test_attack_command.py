@@ -12,6 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from paymesh.attack.lifetimes.model import Lifetime
 from paymesh.attack.model import ARMS, Arm, Graph
 from paymesh.attack.report import committed, looking, markdown, remaining
 from paymesh.attack.report.looking import Look
@@ -69,7 +70,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / remaining.FILE).write_text(yaml.safe_dump({"reasons": reasons}), encoding="utf-8")
     result, problems = looking.conclude(root, [Look(arm, of) for arm, of in _graphs().items()])
     assert problems == []
-    committed.write(root, committed.files(root, MESH, result))
+    assert len(committed.write(root, MESH, result)) == 4
     return root
 
 
@@ -217,6 +218,32 @@ def test_problems_of_an_arm_fail_the_command(
     graphs["A"] = NARROW
     assert "arm A: something listens" in _problems(_run("--write"))
     assert (root / committed.JSON).read_text("utf-8") == before
+
+
+def test_what_is_measured_anew_is_written(
+    root: Path, monkeypatch: pytest.MonkeyPatch, graphs: dict[Arm, Graph]
+) -> None:
+    """--write brings every committed file up to date, and a second time changes nothing, though
+    other times were measured.
+    """
+    times = iter(["0.1 s", "0.2 s", "0.3 s"])
+
+    def attempt(arm: Arm, _root: Path, _say: object) -> Look:
+        if arm != "E":
+            return Look(arm, graphs[arm])
+        measured = Lifetime("user", "a token", "its end", 900, (next(times),))
+        return Look(arm, graphs[arm], lifetimes=(measured,))
+
+    monkeypatch.setattr("paymesh.attack.report.trying.attempt", attempt)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    graphs["D"] = OPEN - {_STRANGE}
+    found = _run("--write")
+    assert found.exit_code == 0, found.output
+    assert found.stderr.count("wrote ") == 3  # the picture is of A and E
+    assert '"0.1 s"' in (root / committed.JSON).read_text("utf-8")
+    assert "wrote" not in _run("--write").stderr
+    assert '"0.1 s"' in (root / committed.JSON).read_text("utf-8")
+    assert _run("--check").exit_code == 0
 
 
 def _attempts(graphs: dict[Arm, Graph]) -> Callable[..., Look]:

@@ -48,8 +48,13 @@ def files(root: Path, mesh: Mesh, result: Result) -> dict[Path, str]:
     }
 
 
-def write(root: Path, expected: Mapping[Path, str]) -> list[Path]:
-    """Brings the committed files up to date; returns those that it changed."""
+def write(root: Path, mesh: Mesh, result: Result) -> list[Path]:
+    """Brings the committed files up to date; returns those that it changed. Where nothing is
+    new but what was measured in seconds, nothing is written.
+    """
+    if _is_fresh(root, mesh, result):
+        return []
+    expected = files(root, mesh, result)
     changed = [
         path
         for path, text in expected.items()
@@ -58,6 +63,13 @@ def write(root: Path, expected: Mapping[Path, str]) -> list[Path]:
     for path in changed:
         (root / path).write_text(expected[path], encoding="utf-8")
     return changed
+
+
+def _is_fresh(root: Path, mesh: Mesh, result: Result) -> bool:
+    try:
+        return not stale(root, mesh, result)
+    except ConfigError:
+        return False  # there is nothing that could be compared
 
 
 def stale(root: Path, mesh: Mesh, result: Result) -> list[str]:
