@@ -132,7 +132,8 @@ def without_certificate(document: Any) -> None:
 
 def grant(caller: str, rpc: str, *conditions: str) -> Change:
     """A change that adds a grant."""
-    line = {"id": "new", "caller": caller, "rpc": rpc, "conditions": [*conditions], "why": "x"}
+    id_ = f"new-{caller}-{rpc.rpartition('/')[2]}"
+    line = {"id": id_, "caller": caller, "rpc": rpc, "conditions": [*conditions], "why": "x"}
     return lambda copy: copy.yaml(GRANTS, lambda document: document["grants"].append(line))
 
 

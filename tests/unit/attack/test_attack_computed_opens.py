@@ -41,8 +41,9 @@ def _open_outbound_socket(document: Any) -> None:
 
 
 def _health_at_the_gateway(document: Any) -> None:
-    route = {"match": {"path": f"{HEALTH}Check", "grpc": {}}, "route": {"cluster": "ledger"}}
-    edit.routes(document, "public").insert(0, route)
+    called = {"name": ":authority", "string_match": {"exact": f"ledger.{MESH.trust_domain}"}}
+    match = {"path": f"{HEALTH}Check", "grpc": {}, "headers": [called]}
+    edit.routes(document, "public").insert(0, {"match": match, "route": {"cluster": "ledger"}})
 
 
 def _port_without_anything(document: Any) -> None:
