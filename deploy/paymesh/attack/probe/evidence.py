@@ -42,6 +42,8 @@ class AppLog:
         self._workload = workload
         self._rpc = rpc
         self._path = ground.paths.log(f"{workload}-app")
+        self._older = self._path.with_name(f"{self._path.name}.1")
+        self._before = self._copied()
         self._place = self._path.stat().st_size
         self._rest = b""
         self._lines: dict[str, list[Line]] = {}
@@ -89,18 +91,24 @@ class AppLog:
         return name
 
     def _new(self) -> Iterator[Line]:
-        """Lines that are whole and new. A log that grew too large was copied to `.1` and
-        emptied.
+        """Lines that are whole and new. A log that grew too large is copied to `.1` and then
+        emptied; a line that is read twice at that moment does no harm.
         """
-        size = self._path.stat().st_size
-        if size < self._place:
-            yield from self._parsed(
-                _tail(self._path.with_name(f"{self._path.name}.1"), self._place)
-            )
+        if (copied := self._copied()) != self._before:
+            self._before = copied
+            yield from self._parsed(_tail(self._older, self._place))
             self._place = 0
+        self._place = min(self._place, self._path.stat().st_size)
         data = _tail(self._path, self._place)
         self._place += len(data)
         yield from self._parsed(data)
+
+    def _copied(self) -> int:
+        """When the log was last copied away."""
+        try:
+            return self._older.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def _parsed(self, data: bytes) -> Iterator[Line]:
         whole, separator, self._rest = (self._rest + data).rpartition(b"\n")

@@ -52,10 +52,10 @@ def probe(stage: Staged, progress: Callable[[str], None] = lambda _: None) -> Pr
         ConfigError: this is not root.
     """
     with perimeter(stage.mesh, stage.paths) as walls:
-        return _Measurement(stage, walls, progress).run()
+        return Measurement(stage, walls, progress).run()
 
 
-class _Measurement:
+class Measurement:
     """One run of `probe`."""
 
     def __init__(self, stage: Staged, walls: Perimeter, progress: Callable[[str], None]) -> None:
@@ -78,7 +78,7 @@ class _Measurement:
         }
         verdicts: list[Verdict] = []
         with ThreadPoolExecutor(_AGENTS_AT_ONCE) as pool:
-            running = [pool.submit(self._tried_at, ground, canaries, p) for p in self._positions]
+            running = [pool.submit(self.tried_at, ground, canaries, p) for p in self._positions]
             for done, (position, future) in enumerate(
                 zip(self._positions, running, strict=True), start=1
             ):
@@ -118,7 +118,7 @@ class _Measurement:
         with ThreadPoolExecutor(_AGENTS_AT_ONCE) as pool:
             return dict(zip(self._positions, pool.map(read_at, self._positions), strict=True))
 
-    def _tried_at(
+    def tried_at(
         self, ground: Ground, canaries: Sequence[Canary], position: str
     ) -> list[list[Tried]]:
         """What came of the RPCs, then of each canary."""
