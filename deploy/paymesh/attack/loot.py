@@ -22,7 +22,7 @@ from paymesh.paths import Paths
 from paymesh.runtime import launch
 
 FOREIGN_TRUST_DOMAIN = "elsewhere.example"
-_SHORT_LIFE_SECONDS = 3
+_SHORT_LIFE_SECONDS = 1
 _MINT_TIMEOUT_SECONDS = 20
 _AT_ONCE = 3
 
@@ -99,7 +99,7 @@ def _foreign_id(mesh: Mesh, workload: str) -> str:
 
 
 def _mint(paths: Paths, mesh: Mesh, workload: str) -> dial.Svid:
-    """An SVID of this name that lives for a few seconds, from SPIRE's own authority."""
+    """An SVID of this name that lives for a second, from SPIRE's own authority."""
     spiffe_id = mesh.spiffe_id(workload)
     with tempfile.TemporaryDirectory(dir=paths.secrets, prefix="minted-") as name:
         directory = Path(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ _CURRENCY = "EUR"
 # What a customer may pay at once: so many refunds of a cent.
 _PAID_MINOR_UNITS = 1_000_000
 _NAMESPACE = uuid.UUID("5d0d8a7e-5b0c-4c39-9f5e-0f6a2f5a7c11")
+_HOLE = re.compile(r"\{([^{}]*)\}")
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
@@ -45,7 +47,7 @@ class Requests:
         self.catalogue = Catalogue.load(root)
         self._bodies: Mapping[str, list[dict[str, Any]]] = read_yaml(root / REQUESTS)
         for rpc, bodies in self._bodies.items():
-            if not isinstance(bodies, list) or not bodies:
+            if not bodies or not isinstance(bodies, list) or not all(map(_is_message, bodies)):
                 raise ConfigError(f"{REQUESTS}: {rpc} has no list of messages")
 
     @property
@@ -213,4 +215,8 @@ def _filled(value: Any, names: Mapping[str, str]) -> Any:
         return {key: _filled(item, names) for key, item in value.items()}
     if isinstance(value, list):
         return [_filled(item, names) for item in value]
-    return value.format_map(names) if isinstance(value, str) else value
+    return _HOLE.sub(lambda found: names[found[1]], value) if isinstance(value, str) else value
+
+
+def _is_message(body: object) -> bool:
+    return isinstance(body, dict)
