@@ -67,7 +67,7 @@ def test_the_committed_figures_are_the_measured_ones(measured: dict[str, Any]) -
                 (line,) = [
                     line
                     for line in (_ROOT / page).read_text("utf-8").splitlines()
-                    if f"**{row['name']}**" in line
+                    if line.startswith(f"| **{row['name']}** |")
                 ]
                 for count in row["counts"].values():
                     assert f" {count} " in line, (page, line)
