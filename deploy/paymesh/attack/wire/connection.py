@@ -132,10 +132,24 @@ def connect(endpoint: Endpoint, tls: Tls | None = None, timeout_seconds: float =
     Raises:
         OSError: nobody listens there, or the handshake failed (an ssl.SSLError is one).
     """
-    if isinstance(endpoint, Unix):
-        plain = socket.socket(socket.AF_UNIX)
-    else:
-        plain = socket.socket(socket.AF_INET)
+    plain = open_stream(endpoint, timeout_seconds)
+    if tls is None:
+        return Connection(plain)
+    try:
+        return Connection(_context(tls).wrap_socket(plain, server_hostname=tls.sni))
+    except BaseException:
+        plain.close()
+        raise
+
+
+def open_stream(endpoint: Endpoint, timeout_seconds: float) -> socket.socket:
+    """A connected socket.
+
+    Raises:
+        OSError: nobody listens there.
+    """
+    family = socket.AF_UNIX if isinstance(endpoint, Unix) else socket.AF_INET
+    plain = socket.socket(family)
     try:
         plain.settimeout(timeout_seconds)
         if isinstance(endpoint, Unix):
@@ -143,12 +157,10 @@ def connect(endpoint: Endpoint, tls: Tls | None = None, timeout_seconds: float =
         else:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             plain.connect((endpoint.host, endpoint.port))
-        if tls is None:
-            return Connection(plain)
-        return Connection(_context(tls).wrap_socket(plain, server_hostname=tls.sni))
     except BaseException:
         plain.close()
         raise
+    return plain
 
 
 @functools.lru_cache(maxsize=256)
