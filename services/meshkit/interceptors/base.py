@@ -19,6 +19,8 @@ else:
 
 _CODE_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
+Deserializer = Callable[[bytes], Any] | None
+
 HEALTH_PREFIX = "/grpc.health.v1.Health/"
 
 
@@ -66,6 +68,10 @@ class CallInterceptor(ServerInterceptor, ABC):
     def around(self, rpc: Rpc) -> AbstractAsyncContextManager[None]:
         """Return what is entered before the call and left, with its exception, after it."""
 
+    def reading(self, deserializer: Deserializer) -> Deserializer:
+        """Return how the request of a call without a stream is read; as it was, here."""
+        return deserializer
+
     async def intercept_service(
         self,
         continuation: Callable[
@@ -111,7 +117,9 @@ def _wrapped(
     generates = handler.response_streaming and inspect.isasyncgenfunction(behaviour)
     wrapped: grpc.RpcMethodHandler[Any, Any] = make(
         answers if generates else answer,
-        request_deserializer=handler.request_deserializer,
+        request_deserializer=handler.request_deserializer
+        if handler.request_streaming
+        else interceptor.reading(handler.request_deserializer),
         response_serializer=handler.response_serializer,
     )
     return wrapped

@@ -4,22 +4,44 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import protovalidate
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from meshkit.errors import InvalidRequest
-from meshkit.interceptors.base import CallInterceptor, Rpc
+from meshkit.interceptors.base import CallInterceptor, Deserializer, Rpc
 
 MAX_VIOLATIONS = 20
+# Stands where a request would.
+_UNREADABLE = object()
 
 
 class ValidationInterceptor(CallInterceptor):
-    """Refuses, with INVALID_REQUEST and the fields at fault, a request that breaks the rules."""
+    """Refuses, with INVALID_REQUEST and the fields at fault, a request that breaks the rules,
+    or that is no message at all.
+    """
+
+    def reading(self, deserializer: Deserializer) -> Deserializer:
+        """Return one that lets the call begin, so that it is refused and logged like another:
+        gRPC itself would answer with UNKNOWN and the parser's words.
+        """
+        if deserializer is None:
+            return None
+
+        def read(data: bytes) -> Any:
+            try:
+                return deserializer(data)
+            except DecodeError:
+                return _UNREADABLE
+
+        return read
 
     @asynccontextmanager
     async def around(self, rpc: Rpc) -> AsyncIterator[None]:
         """Validate before the call. Raises InvalidRequest."""
+        if rpc.request is _UNREADABLE:
+            raise InvalidRequest("The request is not a message of its type.")
         if isinstance(rpc.request, Message) and not rpc.is_health:
             validate(rpc.request)
         yield

@@ -189,6 +189,28 @@ async def test_validation_names_fields_and_not_values() -> None:
     assert "secret" not in everything
 
 
+@pytest.mark.parametrize(
+    "body", [b"\x0a\x05ab", b"\x0a\x01\xff", b"\x07", b"\x7b" * 200 + b"\x7c" * 200]
+)
+async def test_what_is_no_message_is_refused_like_another(body: bytes) -> None:
+    """Bytes that are cut, not UTF-8, of no wire type or nested too deeply: INVALID_REQUEST, a
+    line in the log, and the handler never runs.
+    """
+
+    async def behave(_request: Any, _context: Any) -> ledger_pb2.GetBalanceResponse:
+        raise AssertionError
+
+    async with served(behave) as mesh:
+        with capture_logs() as lines, pytest.raises(grpc.aio.AioRpcError) as caught:
+            await mesh.channel.unary_unary("/paymesh.ledger.v1.LedgerService/GetBalance")(
+                body, metadata=testing.headers(), timeout=5
+            )
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert info_of(caught.value).reason == "INVALID_REQUEST"
+    (line,) = [line for line in lines if line["event"] == "call"]
+    assert (line["code"], line["reason"]) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+
+
 async def test_a_handler_that_takes_too_long_is_stopped() -> None:
     """The server itself ends a call at its deadline, whatever the client does."""
     cancelled = asyncio.Event()
