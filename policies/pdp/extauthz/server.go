@@ -86,8 +86,7 @@ func (s *server) Check(ctx context.Context, request *authv3.CheckRequest) (respo
 }
 
 // decide asks the policy and notes in the record what was asked of which policy. A
-// panic is an error like another, on record too: some tokens that anybody can make up
-// are enough to make OPA's builtins panic.
+// panic is an error like another, on record too.
 func (s *server) decide(ctx context.Context, request *authv3.CheckRequest, record *decisionlog.Record) (given *decision.Decision, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
