@@ -2,7 +2,7 @@
 // document is that of the official opa-envoy-plugin, so that the same policy runs
 // under both; where this one knows less than the official one would claim to know
 // (a body of several messages, of which the official plugin reads the first),
-// parsed_body is null.
+// parsed_body is null, and a caller with several identities is none.
 package input
 
 import (
@@ -42,6 +42,9 @@ type Reader struct {
 // Document makes the input of one request, or an error that wraps ErrUnreadable.
 func (r Reader) Document(request *authv3.CheckRequest) (ast.Value, error) {
 	http := request.GetAttributes().GetRequest().GetHttp()
+	if err := oneIdentity(http.GetHeaders()[clientCertHeader]); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
 	parts, query, err := parsePath(http.GetPath())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)

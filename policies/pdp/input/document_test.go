@@ -42,6 +42,7 @@ func documents(t *testing.T) map[string]*authv3.CheckRequest {
 		"grpc_two_messages":            grpcRequest(transferPath, append(bytes.Clone(one), frame(0, transfer(t, `amount: 1000000`))...)),
 		"grpc_trailing_byte":           grpcRequest(transferPath, append(bytes.Clone(one), 0)),
 		"grpc_client_stream":           grpcRequest("/bank.v1.Transfers/Upload", one),
+		"grpc_client_cert":             grpcRequest(transferPath, one, clientCertHeader, "By=spiffe://a/b;Hash=ab;URI=spiffe://a/c"),
 		"grpc_unknown_method":          grpcRequest("/bank.v1.Transfers/Steal", one),
 		"grpc_unknown_service":         grpcRequest("/bank.v2.Transfers/Send", one),
 		"grpc_json_codec":              grpcRequest(transferPath, frame(0, []byte(orders)), "content-type", "application/grpc+json"),
@@ -117,6 +118,8 @@ func TestUnreadable(t *testing.T) {
 		"string is not UTF-8":      grpcRequest(transferPath, frame(0, []byte{0x0a, 1, 0xff})),
 		"body, but no method path": grpcRequest("/bank.v1.Transfers/Send/", one),
 		"body, double slash":       grpcRequest("//bank.v1.Transfers//Send", one),
+		"two URIs":                 grpcRequest(transferPath, one, clientCertHeader, "By=spiffe://a/b;Hash=ab;URI=spiffe://a/c;URI=spiffe://a/d"),
+		"one URI twice":            grpcRequest(transferPath, one, clientCertHeader, "URI=spiffe://a/c;URI=spiffe://a/c"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			document, err := Reader{Methods: methods(t)}.Document(request)
