@@ -11,6 +11,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import typer
 
 from paymesh.cli import (
+    attack_corpus,
     attack_paths,
     call,
     check,
@@ -46,6 +47,7 @@ for _module in (
     kind,
     deploy,
     policy,
+    attack_corpus,
     attack_paths,
 ):
     _module.register(_app)

@@ -11,7 +11,16 @@ read with care: never more than a limit of bytes, never longer than a limit of s
 The server's certificate is not verified: this client has nothing that is worth keeping from it.
 """
 
-from paymesh.attack.wire.connection import Connection, Endpoint, Tcp, Tls, Unix, connect
+from paymesh.attack.wire.connection import (
+    Connection,
+    Endpoint,
+    Tcp,
+    Tls,
+    Unix,
+    connect,
+    context,
+    open_stream,
+)
 from paymesh.attack.wire.frames import PREFACE, Flag, Frame, Request, frame, settings
 from paymesh.attack.wire.grpc import grpc_headers, message
 from paymesh.attack.wire.hpack import Field, block, integer, literal, string
@@ -35,12 +44,14 @@ __all__ = [
     "Unix",
     "block",
     "connect",
+    "context",
     "exchange_http1",
     "frame",
     "grpc_headers",
     "integer",
     "literal",
     "message",
+    "open_stream",
     "settings",
     "string",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import os
 import socket
 import ssl
@@ -136,7 +135,7 @@ def connect(endpoint: Endpoint, tls: Tls | None = None, timeout_seconds: float =
     if tls is None:
         return Connection(plain)
     try:
-        return Connection(_context(tls).wrap_socket(plain, server_hostname=tls.sni))
+        return Connection(context(tls).wrap_socket(plain, server_hostname=tls.sni))
     except BaseException:
         plain.close()
         raise
@@ -163,8 +162,8 @@ def open_stream(endpoint: Endpoint, timeout_seconds: float) -> socket.socket:
     return plain
 
 
-@functools.lru_cache(maxsize=256)
-def _context(tls: Tls) -> ssl.SSLContext:
+def context(tls: Tls) -> ssl.SSLContext:
+    """What OpenSSL makes connections of."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # see the package's docstring
