@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from attack_copies import ROOT, copied
 
 from paymesh.attack import model
 from paymesh.attack.arms.build import build
-from paymesh.attack.computed import computed
+from paymesh.attack.computed import apps, computed
 from paymesh.attack.computed.messages import read_messages
 from paymesh.attack.computed.site import read_site
 from paymesh.attack.model import ARMS, NONE, OUTSIDE, OWN, Arm, Graph, State, Target
@@ -162,3 +163,22 @@ def test_the_messages_are_those_of_the_probes() -> None:
     assert '"amount": {"currencyCode": "EUR", "minorUnits": "1"}' in payment
     assert "{" not in payment.replace('{"', "")
     assert len(messages["/paymesh.ledger.v1.LedgerService/OpenAccount"]) == 2
+
+
+def test_the_table_of_services_knows_every_rpc_and_every_question() -> None:
+    """What the services do stands there by hand: an RPC that it lacks would count as carried
+    out, and a question that it lacks would not be asked.
+    """
+    rpcs = {rpc for found in read_site(ROOT, "E").rpcs.values() for rpc in found}
+    own = {rpc for rpc in rpcs if rpc.startswith("/paymesh.")}
+    assert set(apps._NEEDS) == own
+    question = re.compile(r'"((?:payments|links|accounts)\.[a-z]+)"')
+    sources = [ROOT / "services" / workload.module for workload in _MESH.services()]
+    asked = {
+        action
+        for directory in sources
+        for file in directory.glob("*.py")
+        for action in question.findall(file.read_text("utf-8"))
+    }
+    assert len(asked) == 10
+    assert set(question.findall(Path(apps.__file__).read_text("utf-8"))) == asked
