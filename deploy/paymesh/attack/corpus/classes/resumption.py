@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import ssl
 import time
 from collections.abc import Callable
 from functools import partial
@@ -178,9 +177,11 @@ def _resumed(
     context = wire.context(tls)
     ledger = wire.Tcp(endpoint.host, ground.mesh.workloads["ledger"].port or 0)
     with context.wrap_socket(wire.open_stream(ledger, 3), server_hostname=tls.sni) as first:
-        first.settimeout(0.3)
-        with contextlib.suppress(TimeoutError, ssl.SSLError):
-            first.recv(1)  # a ticket would come here
+        # A ticket comes with the first thing that the server has to say.
+        first.settimeout(1)
+        with contextlib.suppress(OSError):
+            first.sendall(wire.PREFACE + wire.settings({}))
+            first.recv(1)
         session = first.session
     _wait_until(end)
     if not alpn:
