@@ -67,6 +67,13 @@ def app_route(config: Config) -> Config:
     return next(route for route in part.routes(config, "inbound") if "route" in route)
 
 
+def http2_options(cluster: Config) -> Config:
+    """How a cluster is spoken to."""
+    (options,) = cluster["typed_extension_protocol_options"].values()
+    found: Config = options["explicit_http_config"]["http2_protocol_options"]
+    return found
+
+
 def tls_params(owner: Config) -> Config:
     """The versions of a TLS context."""
     found: Config = part.common(owner)["tls_params"]

@@ -11,6 +11,7 @@ from repo_mutation import (
     add_cluster,
     app_route,
     ext_authz,
+    http2_options,
     mutation,
     put,
     token_issuer,
@@ -24,7 +25,7 @@ POLICY = [
     ),
     mutation(
         LEDGER,
-        "policy-before-app identity-headers-stripped",
+        "policy-before-app identity-headers-stripped server-fields-stripped",
         lambda c: part.manager(c, "inbound")["http_filters"].insert(
             0, part.manager(c, "inbound")["http_filters"].pop(1)
         ),
@@ -106,7 +107,7 @@ POLICY = [
         LEDGER,
         "routes-to-app routes-exact routes-complete",
         lambda c: part.routes(c, "inbound").insert(
-            1, {"match": {"path": "/evil"}, "route": {"cluster": "elsewhere", "timeout": "1s"}}
+            2, {"match": {"path": "/evil"}, "route": {"cluster": "elsewhere", "timeout": "1s"}}
         ),
     ),
     mutation(
@@ -116,8 +117,30 @@ POLICY = [
             app_route(c)["match"], headers=[{"name": ":method", "string_match": {"exact": "POST"}}]
         ),
     ),
-    mutation(LEDGER, "routes-complete", lambda c: part.routes(c, "inbound").pop(1)),
-    mutation(LEDGER, "compression-refused", lambda c: part.routes(c, "inbound").pop(0)),
+    mutation(LEDGER, "routes-complete", lambda c: part.routes(c, "inbound").pop(2)),
+    mutation(
+        LEDGER,
+        "compression-refused deadlines-well-formed",
+        lambda c: part.routes(c, "inbound").pop(0),
+    ),
+    mutation(LEDGER, "deadlines-well-formed", lambda c: part.routes(c, "inbound").pop(1)),
+    mutation(
+        LEDGER,
+        "deadlines-well-formed",
+        lambda c: part.routes(c, "inbound")[1]["match"]["headers"][0].pop("invert_match"),
+    ),
+    mutation(
+        LEDGER,
+        "server-fields-stripped",
+        lambda c: part.http_filter(c, "inbound", "header_mutation")["mutations"][
+            "request_mutations"
+        ].pop(),
+    ),
+    mutation(
+        LEDGER,
+        "app-keeps-no-fields",
+        lambda c: http2_options(part.cluster(c, "app")).pop("hpack_table_size"),
+    ),
 ]
 
 
@@ -204,7 +227,7 @@ PUBLIC = [
     mutation(GATEWAY, "json-strict", lambda c: transcoder(c).pop("request_validation_options")),
     mutation(GATEWAY, "json-bounded", lambda c: transcoder(c).pop("max_request_body_size")),
     mutation(
-        GATEWAY, "routes-exact", lambda c: part.routes(c, "public")[1]["match"].pop("headers")
+        GATEWAY, "routes-exact", lambda c: part.routes(c, "public")[2]["match"].pop("headers")
     ),
-    mutation(GATEWAY, "public-matches-grants", lambda c: part.routes(c, "public").pop(1)),
+    mutation(GATEWAY, "public-matches-grants", lambda c: part.routes(c, "public").pop(2)),
 ]

@@ -19,6 +19,11 @@ from paymesh.checker.walk import (
 )
 
 _AUTHZ = "envoy.filters.http.ext_authz"
+_UPSTREAM = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+# What a gRPC server parses of a request before it calls anybody, by prefix and by suffix.
+_SERVERS = ("grpc-status", "grpc-message", "grpc-previous-rpc-attempts", "grpc-retry-pushback-ms")
+_CODED = "-bin"
+_DEADLINE = "[0-9]{1,8}[HMSmun]"
 _BODY_ONLY = {"check_settings": {"disable_request_body_buffering": True}}
 
 
@@ -48,6 +53,14 @@ def check_inbound(
         )
         _check_filters(found, facts, manager)
         _check_routes(found, facts, workload, manager)
+        _check_fields(found, manager)
+    http2 = at(clusters(config).get("app", {}), "typed_extension_protocol_options", _UPSTREAM)
+    found.equal(
+        "app-keeps-no-fields",
+        at(http2, "explicit_http_config", "http2_protocol_options", "hpack_table_size"),
+        0,
+        "a field of one caller's must not be in the way of another's call",
+    )
     for name, socket in (("app", "app.sock"), ("authz", "authz.sock")):
         found.equal(
             f"{name}-on-unix-socket",
@@ -155,6 +168,34 @@ def _check_routes(found: Findings, facts: Facts, workload: str, manager: Config)
         "compression-refused",
         "a compressed message, which policy cannot read, is passed on",
         "refuse it by the first route",
+    )
+
+
+def _check_fields(found: Findings, manager: Config) -> None:
+    """A gRPC server answers what it cannot parse before policy's word counts for anything."""
+    filters = http_filters(manager)
+    mutations = items(filters[0][1], "mutations", "request_mutations") if filters else []
+    matchers = [at(mutation, "remove_on_match", "key_matcher") or {} for mutation in mutations]
+    prefixes = tuple(str(one["prefix"]) for one in matchers if "prefix" in one)
+    passed = [name for name in _SERVERS if not name.startswith(prefixes)]
+    if {"suffix": _CODED} not in matchers:
+        passed.append(f"*{_CODED}")
+    found.expect(
+        not passed,
+        "server-fields-stripped",
+        f"{', '.join(passed)} pass through",
+        "the first HTTP filter must remove them",
+    )
+    second = (routes(manager) or [{}])[1:2]
+    deadline = header_match(second[0], "grpc-timeout") if second else None
+    found.expect(
+        bool(second)
+        and "direct_response" in second[0]
+        and at(deadline, "string_match", "safe_regex", "regex") == _DEADLINE
+        and at(deadline, "invert_match"),
+        "deadlines-well-formed",
+        "a deadline that is none is passed on",
+        "refuse it by the second route",
     )
 
 

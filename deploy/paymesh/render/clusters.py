@@ -26,7 +26,7 @@ def local_clusters(plan: Plan) -> list[Block]:
     """Over Unix sockets in the workload's own directory, and the agent's."""
     clusters = [_cluster(plan, "spire", pipe(SPIRE_SOCKET))]
     if plan.workload.kind == "service":
-        clusters.append(_cluster(plan, "app", pipe(APP_SOCKET)))
+        clusters.append(_app_cluster(plan))
         clusters.append(_cluster(plan, "authz", pipe(AUTHZ_SOCKET)))
     return clusters
 
@@ -74,6 +74,16 @@ def external_cluster(plan: Plan, external: External) -> Block:
         )
     }
     cluster["transport_socket"] = tls.external(external.host)
+    return cluster
+
+
+def _app_cluster(plan: Plan) -> Block:
+    """The workload's own app, over one connection for all callers."""
+    cluster = _cluster(plan, "app", pipe(APP_SOCKET))
+    options = cluster["typed_extension_protocol_options"][_HTTP_OPTIONS]
+    # No field of one call is kept for the next: gRPC's server answers every call that names a
+    # field which it once could not parse (grpc/grpc#34721), whoever sent it, with INTERNAL.
+    options["explicit_http_config"]["http2_protocol_options"]["hpack_table_size"] = 0
     return cluster
 
 

@@ -21,6 +21,16 @@ IDENTITY_PREFIXES = (
     "x-jwt-",
     "remote-user",
 )
+# What a gRPC server says and a caller does not, and whatever is coded: gRPC's own server answers
+# what it cannot parse of these before anything of ours sees the call.
+SERVERS_PREFIXES = (
+    "grpc-status",
+    "grpc-message",
+    "grpc-internal-",
+    "grpc-previous-rpc-",
+    "grpc-retry-",
+)
+CODED_SUFFIXES = ("-bin",)
 # What the outside need not know of the inside.
 INTERNAL_PREFIXES = ("x-paymesh-", "x-envoy-", "x-forwarded-", "x-request-id")
 
@@ -28,17 +38,24 @@ EXT_AUTHZ = "envoy.filters.http.ext_authz"
 GRPC_FRAME_HEADER_BYTES = 5
 
 
-def strip_headers(prefixes: tuple[str, ...]) -> Block:
-    """Removes request headers by prefix."""
+def strip_headers(prefixes: tuple[str, ...], suffixes: tuple[str, ...] = ()) -> Block:
+    """Removes request headers by prefix and suffix."""
+    matchers = [{"prefix": prefix} for prefix in prefixes]
+    matchers += [{"suffix": suffix} for suffix in suffixes]
     return extension(
         "envoy.filters.http.header_mutation",
         "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
         mutations={
             "request_mutations": [
-                {"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in prefixes
+                {"remove_on_match": {"key_matcher": matcher}} for matcher in matchers
             ]
         },
     )
+
+
+def strip_callers() -> Block:
+    """Of what a caller sent: who somebody is, and what is not a caller's to say."""
+    return strip_headers((*IDENTITY_PREFIXES, *SERVERS_PREFIXES), CODED_SUFFIXES)
 
 
 def ext_authz(plan: Plan) -> Block:

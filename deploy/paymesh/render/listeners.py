@@ -40,7 +40,7 @@ def inbound(plan: Plan) -> list[Block]:
     door = Door(
         name="inbound",
         codec="HTTP2",
-        filters=[filters.strip_headers(filters.IDENTITY_PREFIXES), filters.ext_authz(plan)],
+        filters=[filters.strip_callers(), filters.ext_authz(plan)],
         routes=routes.inbound_routes(plan),
         replies=replies.mesh_replies(plan.mesh.trust_domain),
         forwards_client_certificate=True,
@@ -98,7 +98,7 @@ def public(plan: Plan) -> list[Block]:
         name="public",
         codec="AUTO",
         filters=[
-            filters.strip_headers(filters.IDENTITY_PREFIXES),
+            filters.strip_callers(),
             filters.local_rate_limit(GATEWAY_REQUESTS_PER_SECOND, GATEWAY_BURST),
             filters.user_tokens(plan),
             filters.transcoder(plan),

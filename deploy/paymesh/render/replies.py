@@ -171,13 +171,13 @@ def _all(*filters: Block) -> Block:
 
 # First match wins. The flags are Envoy's response flags: UAEX the external
 # authorisation, UO a circuit breaker, OM the overload manager, RL a rate
-# limit, UT/SI/DT time, UF/UH/UC/UR/LR/NC the upstream.
+# limit, UT/SI/DT time, UF/UH/UC/UR/UPE/LR/NC the upstream.
 _EVERYWHERE: tuple[tuple[Block, Reply], ...] = (
     (_status(413), MESSAGE_TOO_LARGE),
     (_flags("UO", "OM"), OVERLOADED),
     (_flags("RL"), RATE_LIMITED),
     (_flags("UT", "SI", "DT"), TIMED_OUT),
-    (_flags("UF", "UH", "UC", "UR", "LR", "NC"), SERVICE_UNAVAILABLE),
+    (_flags("UF", "UH", "UC", "UR", "UPE", "LR", "NC"), SERVICE_UNAVAILABLE),
     (_status(400), MALFORMED_REQUEST),
 )
 _AUTHZ: tuple[tuple[Block, Reply], ...] = (

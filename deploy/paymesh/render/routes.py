@@ -6,11 +6,19 @@ from typing import Any
 
 from paymesh.render.blocks import HEALTH_CHECK, Block, Plan, extension, seconds
 from paymesh.render.filters import ext_authz_without_body
-from paymesh.render.replies import COMPRESSION_REFUSED, NO_ROUTE, UNKNOWN_RPC, Reply
+from paymesh.render.replies import (
+    COMPRESSION_REFUSED,
+    MALFORMED_REQUEST,
+    NO_ROUTE,
+    UNKNOWN_RPC,
+    Reply,
+)
 
 # Spoken by every service beside its own RPCs.
 COMMON_SERVICES = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
 
+# "Timeout" of https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+_TIMEOUT = "[0-9]{1,8}[HMSmun]"
 RETRIES = 2
 HOST_PICKS = 5
 
@@ -18,7 +26,7 @@ HOST_PICKS = 5
 def inbound_routes(plan: Plan) -> Block:
     """To the app: its own RPCs, health and reflection, by exact path."""
     services = (plan.workload.rpc_service, *COMMON_SERVICES)
-    routes = [refuse_compressed(plan)]
+    routes = [refuse_compressed(plan), refuse_timeout(plan)]
     for rpc in plan.rpcs:
         if rpc.service not in services:
             continue
@@ -47,7 +55,7 @@ def outbound_routes(plan: Plan) -> Block:
 def gateway_routes(plan: Plan) -> Block:
     """For end users: exactly the RPCs that the gateway has a grant for."""
     granted = {g.rpc for g in plan.grants.grants if g.caller == plan.workload.name}
-    routes = [refuse_compressed(plan)]
+    routes = [refuse_compressed(plan), refuse_timeout(plan)]
     for rpc in plan.rpcs:
         callee = plan.mesh.service_of(rpc.path)
         if callee is not None and rpc.path in granted:
@@ -77,6 +85,19 @@ def refuse_compressed(plan: Plan) -> Block:
         "treat_missing_header_as_empty": False,
     }
     return _refusal(plan, {"prefix": "/", "headers": [encoding]}, COMPRESSION_REFUSED)
+
+
+def refuse_timeout(plan: Plan) -> Block:
+    """A deadline that gRPC's server cannot parse does not get there: it refuses it with a status
+    of its own, and over a connection that all callers share.
+    """
+    timeout: Block = {
+        "name": "grpc-timeout",
+        "string_match": {"safe_regex": {"regex": _TIMEOUT}},
+        "invert_match": True,
+        "treat_missing_header_as_empty": False,
+    }
+    return _refusal(plan, {"prefix": "/", "headers": [timeout]}, MALFORMED_REQUEST)
 
 
 def _grpc_only(match: Block, *headers: Block) -> Block:

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from paymesh.grants import Grant, Grants, load_grants
-from paymesh.mesh import load_mesh, repository_root
+from paymesh.mesh import load_mesh, read_yaml, repository_root
 from paymesh.render.blocks import Plan
 from paymesh.render.envoy import envoy_config
 from paymesh.render.replies import POLICY_ENGINE_UNAVAILABLE
@@ -57,3 +57,14 @@ def test_reply_fits_into_a_header() -> None:
     assert details.isascii()
     assert "\n" not in details
     assert len(details) < 1024
+
+
+def test_no_field_of_one_call_is_kept_for_the_next() -> None:
+    """Towards the app, whose connection all callers share, header compression has no memory."""
+    for name in ("payments", "ledger", "bank-link"):
+        for path in (f"envoy/{name}.yaml", f"envoy/kubernetes/{name}.yaml"):
+            config = read_yaml(ROOT / path)
+            clusters = {one["name"]: one for one in config["static_resources"]["clusters"]}
+            (options,) = clusters["app"]["typed_extension_protocol_options"].values()
+            http2 = options["explicit_http_config"]["http2_protocol_options"]
+            assert http2["hpack_table_size"] == 0, path
