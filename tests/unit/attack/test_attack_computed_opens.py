@@ -93,70 +93,62 @@ _NOT_PAYMENTS = [position for position in ON_THE_MACHINE if position != "payment
 _DECISION_POINTS = [f"decision-point:{workload.name}" for workload in MESH.services()]
 _DATABASES = [f"database:{w.database}" for w in MESH.services()]
 
-# A name; the edit; what it adds, beside what is there already.
+# The edits, which have nothing to do with each other; what they add beside what is there.
 _OPENING: dict[str, tuple[Change, set[Cell]]] = {
-    # Each layer holds when another is gone.
-    "any certificate": (in_envoy("ledger", edit.without_sans), set()),
-    "no certificate": (in_envoy("ledger", edit.without_certificate), set()),
-    "both": (in_envoy("ledger", edit.without_sans, edit.without_certificate), set()),
-    "no token at the gateway": (in_envoy("gateway", _WITHOUT_TOKEN), set()),
-    "a grant behind a handshake": (_STATEMENTS_LIST_LINKS, set()),
-    "a grant of what the service refuses": (edit.grant("gateway", f"{LEDGER}PostTransfer"), set()),
-    "a socket in a shut directory": (in_envoy("payments", _open_outbound_socket), set()),
-    "a directory with shut sockets": (_OPEN_DIRECTORY, set()),
-    "a key in a shut directory": (_OPEN_KEY, set()),
-    "headers that nobody strips": (in_envoy("bank-link", _WITHOUT_STRIPPING), set()),
-    # Both together.
-    "a grant and any certificate": (
-        in_turn(_STATEMENTS_LIST_LINKS, in_envoy("bank-link", edit.without_sans)),
-        edges(_LIST_LINKS, **as_workload("statements"), credentials=TOKENS),
-    ),
-    "a socket that everybody may open": (
-        in_turn(_OPEN_DIRECTORY, in_envoy("payments", _open_outbound_socket)),
-        edges(rpcs("ledger", LEDGER, "OpenAccount", "PostTransfer", "GetBalance"), _NOT_PAYMENTS)
-        | edges(rpcs("bank-link", LINKS, "GetLink"), _NOT_PAYMENTS, ["user:alice"]),
-    ),
-    "a key that everybody may read": (
+    "one layer, and the next one holds": (
         in_turn(
+            in_envoy("ledger", edit.without_sans, edit.without_certificate),
+            in_envoy("gateway", _WITHOUT_TOKEN),
+            in_envoy("bank-link", _WITHOUT_STRIPPING),
+            # Behind a handshake that refuses; of what the service's own question refuses; on
+            # conditions that only those meet who can do it anyway.
+            _STATEMENTS_LIST_LINKS,
+            edit.grant("gateway", f"{LEDGER}PostTransfer"),
+            edit.grant(
+                "payments", f"{LEDGER}ListBalances", "user_is_operator", "account_in_user_tenant"
+            ),
+            edit.conditions("user-get-link"),
+            # In directories that nobody may enter.
+            in_envoy("payments", _open_outbound_socket),
             _OPEN_KEY,
-            mode("directories", "secrets", "0755"),
-            mode("directories", "secrets/pki", "0755"),
-        ),
-        others("policy-key", model.SIGN),
-    ),
-    # Policy.
-    "a grant": (
-        edit.grant("payments", f"{LEDGER}ListBalances"),
-        edges(_LIST_BALANCES, [INSIDE], identities=["live:payments"])
-        | edges(_LIST_BALANCES, ["payments"]),
-    ),
-    "a grant on a condition that nobody new meets": (
-        edit.grant(
-            "payments", f"{LEDGER}ListBalances", "user_is_operator", "account_in_user_tenant"
         ),
         set(),
     ),
-    "no condition": (
-        edit.conditions("user-list-links"),
-        edges(_LIST_LINKS, EVERYWHERE, ["user:olivia", "user:oscar", "user:audrey"]),
+    "directories with shut sockets": (_OPEN_DIRECTORY, set()),
+    "two layers": (
+        in_turn(_STATEMENTS_LIST_LINKS, in_envoy("bank-link", edit.without_sans)),
+        edges(_LIST_LINKS, **as_workload("statements"), credentials=TOKENS),
     ),
-    # Operators may read accounts of their tenant: this condition alone kept them out.
-    "no condition where the service asks too": (
-        edit.conditions("auditor-list-entries"),
-        edges(rpcs("ledger", LEDGER, "ListEntries"), EVERYWHERE, ["user:olivia"]),
+    "a socket and a key that everybody may open": (
+        in_turn(
+            *(_OPEN_DIRECTORY, in_envoy("payments", _open_outbound_socket), _OPEN_KEY),
+            mode("directories", "secrets", "0755"),
+            mode("directories", "secrets/pki", "0755"),
+        ),
+        edges(rpcs("ledger", LEDGER, "OpenAccount", "PostTransfer", "GetBalance"), _NOT_PAYMENTS)
+        | edges(rpcs("bank-link", LINKS, "GetLink"), _NOT_PAYMENTS, ["user:alice"])
+        | others("policy-key", model.SIGN),
     ),
-    "no condition where the service asks for the same": (edit.conditions("user-get-link"), set()),
-    "decision points that answer everybody": (
-        _open_decision_points,
-        {
+    "policy": (
+        in_turn(
+            edit.grant("payments", f"{LEDGER}ListBalances"),
+            edit.conditions("user-list-links"),
+            edit.conditions("auditor-list-entries"),
+            _open_decision_points,
+        ),
+        edges(_LIST_BALANCES, [INSIDE], identities=["live:payments"])
+        | edges(_LIST_BALANCES, ["payments"])
+        | edges(_LIST_LINKS, EVERYWHERE, ["user:olivia", "user:oscar", "user:audrey"])
+        # Operators may read accounts of their tenant: this condition alone kept them out.
+        | edges(rpcs("ledger", LEDGER, "ListEntries"), EVERYWHERE, ["user:olivia"])
+        | {
             cell
             for name in _DECISION_POINTS
             for credential in (NONE, name)
             for cell in others(name, model.ASK, credential=credential)
         },
     ),
-    # The gateway.
-    "a route": (
+    "a route at the gateway": (
         in_envoy("gateway", _health_at_the_gateway),
         edges(rpcs("ledger", HEALTH, "Check"), EVERYWHERE, TOKENS),
     ),
@@ -164,9 +156,8 @@ _OPENING: dict[str, tuple[Change, set[Cell]]] = {
         in_envoy("gateway", _health_at_the_gateway, _WITHOUT_TOKEN),
         edges([*rpcs("ledger", HEALTH, "Check"), Target("gateway", model.FORWARD)], EVERYWHERE),
     ),
-    # Ports.
-    "a port": (
-        in_envoy("ledger", _port_without_anything),
+    "ports": (
+        in_turn(in_envoy("ledger", _port_without_anything, _administration_port), _database_port),
         edges(
             [
                 *_ALL_OF_LEDGER,
@@ -174,15 +165,9 @@ _OPENING: dict[str, tuple[Change, set[Cell]]] = {
                 *rpcs("ledger", REFLECTION, "ServerReflectionInfo"),
             ],
             ON_THE_MACHINE,
-        ),
-    ),
-    "an administration port": (
-        in_envoy("ledger", _administration_port),
-        others("envoy:ledger", model.ADMINISTER),
-    ),
-    "a port of the databases": (
-        _database_port,
-        {cell for name in _DATABASES for cell in others(name, model.WRITE, credential=name)},
+        )
+        | others("envoy:ledger", model.ADMINISTER)
+        | {cell for name in _DATABASES for cell in others(name, model.WRITE, credential=name)},
     ),
 }
 

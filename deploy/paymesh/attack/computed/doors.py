@@ -74,6 +74,7 @@ class Doors:
     def __init__(self, site: Site, machine: Machine) -> None:
         self._site = site
         self._machine = machine
+        self._known: dict[tuple[Door, Peer], str | None] = {}
         self.all = tuple(
             door
             for name, config in site.envoys.items()
@@ -93,6 +94,11 @@ class Doors:
         """The URI of the certificate that the peer is let in with, empty without one; None
         when it is not let in.
         """
+        if (door, peer) not in self._known:
+            self._known[door, peer] = self._admitted(door, peer)
+        return self._known[door, peer]
+
+    def _admitted(self, door: Door, peer: Peer) -> str | None:
         if door.manager is None or not _is_for(door, peer):
             return None
         if door.tls is None:
