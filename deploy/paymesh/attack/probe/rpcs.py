@@ -27,13 +27,16 @@ _SOMEBODY_HEADERS = [
 
 @dataclasses.dataclass(frozen=True)
 class _Way:
-    """`headers` names lists of `headers_of`."""
+    """`headers` names lists of `headers_of`; `with_tokens` is false where a token changes
+    nothing.
+    """
 
     words: str
     address: Address
     tls: Tls | None
     headers: tuple[str, ...]
     identity: str = NONE
+    with_tokens: bool = True
 
 
 def headers_of(ground: Ground) -> dict[str, list[tuple[str, str]]]:
@@ -66,6 +69,8 @@ def attempts(ground: Ground, rpcs: Mapping[str, Sequence[str]], position: str) -
             kinds = len(ground.stage.plants.requests(rpc, nonce()))
             for credential in users(ground.mesh):
                 for way in ways:
+                    if credential != NONE and not way.with_tokens:
+                        continue
                     for kind in range(kinds):
                         yield _attempt(ground, position, target, credential, way=way, kind=kind)
 
@@ -121,10 +126,20 @@ def _ways(ground: Ground, position: str, callee: Workload) -> Iterator[_Way]:
         for door in envoy.ways_out:
             words = f"by {workload.name}'s {door.name} socket"
             yield _Way(words, door.address, None, (_claim(_CLAIMED), forged))
-    for caller in mesh.workloads:
+    yield from _ways_past_the_sidecar(ground, callee)
+
+
+def _ways_past_the_sidecar(ground: Ground, callee: Workload) -> Iterator[_Way]:
+    """An app believes whoever reaches its socket. A token is nothing to itself: it hands it
+    on to those whom it calls for a user.
+    """
+    socket = ground.unix(callee.name, "app.sock")
+    for caller in ground.mesh.workloads:
         for whom in (_NOBODY, _SOMEBODY):
             words = f"at its app's socket, as {caller} for {whom}"
-            yield _Way(words, ground.unix(callee.name, "app.sock"), None, (_forged(caller, whom),))
+            handed_on = whom == _SOMEBODY and caller in {"gateway", "payments"}
+            headers = (_forged(caller, whom),)
+            yield _Way(words, socket, None, headers, with_tokens=handed_on)
 
 
 def _gateway_ways(mesh: Mesh, position: str, envoy: Envoy) -> Iterator[_Way]:
