@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,12 @@ from paymesh.attack.model import (
 )
 from paymesh.attack.probe import rpcs
 from paymesh.attack.probe.attempts import Attempt, Spoken, plan_of
+from paymesh.attack.probe.canaries.databases import Databases
+from paymesh.attack.probe.canaries.providers import Providers
 from paymesh.attack.probe.errors import ProbeError
+from paymesh.attack.probe.ground import Ground
 from paymesh.attack.probe.judging import probed
+from paymesh.mesh import External
 
 CELLS = list(cells(MESH, RPCS))
 
@@ -197,3 +202,18 @@ def test_calls_to_one_address_with_one_certificate_share_a_connection(home: Path
     assert sorted(plan["certificates"]) == sorted(
         f"{kind}:{name}" for kind in ("live", "expired", "foreign") for name in MESH.workloads
     )
+
+
+@pytest.mark.parametrize(("kind", "named"), [(Databases, "rates"), (Providers, "weather")])
+def test_what_there_is_no_canary_for_is_named(home: Path, kind: Any, named: str) -> None:
+    """A database or a provider that the probes cannot try is an error, not a gap."""
+    where = ground(home)
+    ledger = dataclasses.replace(MESH.workloads["ledger"], database="rates")
+    mesh = dataclasses.replace(
+        MESH,
+        workloads={**MESH.workloads, "ledger": ledger},
+        external={"weather": External("weather", "api.weather.test", 18539)},
+    )
+    stage = dataclasses.replace(where.stage, mesh=mesh)
+    with pytest.raises(ProbeError, match=named):
+        kind(Ground(stage))

@@ -55,7 +55,10 @@ class Databases:
         self._names = [w.database for w in mesh.workloads.values() if w.database]
         for name in self._names:
             if name not in _ROWS:
-                raise ProbeError(f"no row is known to write into database {name}: add it to _ROWS")
+                raise ProbeError(
+                    f"no row is known to write into database {name}: add one to"
+                    " deploy/paymesh/attack/probe/canaries/databases.py"
+                )
 
     def attempts(self, position: str) -> Iterator[Attempt]:
         """As the database's role with its password, and as whoever else without one."""

@@ -45,7 +45,10 @@ class Providers:
         self._ground = ground
         for name in ground.mesh.external:
             if name not in _USES:
-                raise ProbeError(f"no use is known of provider {name}: add it to _USES")
+                raise ProbeError(
+                    f"no use is known of provider {name}: add one to"
+                    " deploy/paymesh/attack/probe/canaries/providers.py"
+                )
 
     def attempts(self, position: str) -> Iterator[Attempt]:
         """At the provider's own port, and by every workload's way out."""
