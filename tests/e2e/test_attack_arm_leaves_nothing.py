@@ -89,11 +89,12 @@ def run() -> Iterator[_Run]:
         found.end()
 
 
-def test_an_interrupt_ends_what_was_begun(run: _Run) -> None:
-    """Ctrl-C while the arm comes up: nothing of it is left."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_what_was_begun(run: _Run, number: signal.Signals) -> None:
+    """Ctrl-C, or being told to end, while the arm comes up: nothing of it is left."""
     place = run.place()
     run.until("is ready")
-    run.process.send_signal(signal.SIGINT)
+    run.process.send_signal(number)
     run.process.wait(60)
     _until_gone(place)
 

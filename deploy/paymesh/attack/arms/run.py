@@ -57,8 +57,9 @@ def running(
     if os.geteuid() != 0:
         raise ConfigError("attack paths are tried under the workloads' own uids: run this as root")
     say = progress or (lambda _: None)
-    sweep()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_in_order_when_told_to_end())
+        sweep()
         place = stack.enter_context(_place())
         root = place / "paymesh"
         say(f"arm {arm}: copying the checkout to {root}")
@@ -73,6 +74,26 @@ def running(
             found = loot.result()
         yield Stage(arm, root, paths, mesh, plants, found, relay.ports(mesh))
         say(f"arm {arm}: stopping")
+
+
+@contextlib.contextmanager
+def _in_order_when_told_to_end() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, unless somebody sees to them already."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    ours = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def sweep() -> None:
@@ -169,7 +190,7 @@ def _bring_up(arm: Arm, root: Path, paths: Paths, mesh: Mesh, say: Progress) -> 
             child.stdout.close()
         if code != 0:
             errors.seek(0)
-            text = errors.read().decode(errors="replace").strip()
+            text = errors.read().decode(errors="replace").strip().removeprefix("error: ")
             raise StartError(f"arm {arm} does not come up: {text}")
 
 
