@@ -12,6 +12,7 @@ import typer
 
 from paymesh.cli import (
     attack_corpus,
+    attack_fuzz,
     attack_paths,
     call,
     check,
@@ -49,6 +50,7 @@ for _module in (
     policy,
     attack_corpus,
     attack_paths,
+    attack_fuzz,
 ):
     _module.register(_app)
 
