@@ -285,6 +285,7 @@ def test_what_takes_too_long_is_ended(paths: Paths, mesh: Mesh) -> None:
 
 def test_a_perimeter_leaves_nothing_behind(paths: Paths, mesh: Mesh) -> None:
     """Neither a process of the forwarder's nor a program outside, whatever ended the block."""
+    before = _children(os.getpid())
     started: list[ProcessId] = []
 
     def interrupted() -> None:
@@ -293,7 +294,7 @@ def test_a_perimeter_leaves_nothing_behind(paths: Paths, mesh: Mesh) -> None:
             positions.perimeter(mesh, paths) as standing,
             positions.started_at(paths, mesh, OUTSIDE, sleep, perimeter=standing),
         ):
-            started.extend(_children(os.getpid()))
+            started.extend(_children_since(before))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -334,8 +335,9 @@ def test_a_killed_parent_leaves_no_perimeter(paths: Paths, mesh: Mesh) -> None:
 
 def test_the_forwarder_has_no_privileges(mesh: Mesh, paths: Paths) -> None:
     """It was root to make the namespaces, and is nobody with nothing when it listens."""
+    before = _children(os.getpid())
     with positions.perimeter(mesh, paths):
-        (forwarder,) = _children(os.getpid())
+        (forwarder,) = _children_since(before)
         text = Path(f"/proc/{forwarder.pid}/status").read_text()
     status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
     uid = str(stranger_uid(mesh, FORWARDER))
@@ -381,6 +383,11 @@ def _children(parent: int) -> list[ProcessId]:
     tasks = Path(f"/proc/{parent}/task").iterdir()
     pids = [pid for task in tasks for pid in (task / "children").read_text().split()]
     return [found for pid in pids if (found := identify(int(pid))) is not None]
+
+
+def _children_since(before: list[ProcessId]) -> list[ProcessId]:
+    """Other tests of this process may have left children of their own running."""
+    return [child for child in _children(os.getpid()) if child not in before]
 
 
 def _until(condition: Callable[[], bool]) -> None:
