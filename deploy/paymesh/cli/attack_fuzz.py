@@ -111,6 +111,9 @@ def _print(report: Report) -> None:
     ends = ", ".join(f"{count} {how}" for how, count in sorted(report.endings.items()))
     console.print(f"connections: {ends or 'none'}")
     console.print(f"{report.responses} responses, {report.resets} streams reset")
+    if report.memory:
+        name, (before, after) = max(report.memory.items(), key=lambda one: one[1][1] - one[1][0])
+        console.print(f"memory: {name} grew most, from {before} to {after} MiB")
     for fault in report.faults:
         _print_findings(fault.findings)
         how = "happens again with" if fault.again else "did not happen again with"

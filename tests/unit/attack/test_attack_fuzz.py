@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +31,9 @@ from paymesh.errors import ConfigError
 
 _ROOT = Path(__file__).resolve().parents[3]
 _CALLS = [call for some in calls(_ROOT).values() for call in some]
-_MENU = Menu("a door", "ledger.paymesh.internal", tuple(_CALLS[3:]), tuple(_CALLS[:3]), 300)
+_MENU = Menu(
+    "a door", "ledger.paymesh.internal", tuple(_CALLS[3:]), tuple(_CALLS[:3]), token_bytes=300
+)
 _FRAME_HEAD_BYTES = 9
 
 
@@ -89,6 +93,23 @@ def _is_readable(sequence: Frames) -> bool:
             return False
         data = data[end:]
     return True
+
+
+def test_calls_have_their_form_in_json() -> None:
+    """What the gateway turns into gRPC is sent to it, by the paths that the protos name."""
+    by_rpc = {call.rpc.rpartition("/")[2]: call.rest for call in _CALLS}
+    created, got = by_rpc["CreatePayment"], by_rpc["GetPayment"]
+    assert created is not None
+    assert got is not None
+    assert (created.method, created.path) == ("POST", "/v1/payments")
+    assert json.loads(created.body)["amount"] == {"currency_code": "EUR", "minor_units": 1}
+    assert (got.method, got.body) == ("GET", b"")
+    assert got.path.startswith("/v1/payments/0f022a55-")
+    assert by_rpc["PostTransfer"] is None
+    menu = dataclasses.replace(_MENU, speaks_json=True)
+    sent = b"".join(data for n in range(60) for data in generate(1, n, [menu]).frames)
+    assert b"/v1/payments" in sent
+    assert b"application/json" in sent
 
 
 def test_every_kind_of_frame_is_sent() -> None:

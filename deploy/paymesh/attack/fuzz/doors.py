@@ -98,10 +98,10 @@ class Doors:
 
     def _public(self) -> Iterable[Door]:
         tls = wire.Tls(sni="localhost", alpn=_HTTP2)
-        yield self._door("the gateway as nobody", "gateway", "gateway", 5, tls=tls)
+        yield self._door("the gateway as nobody", "gateway", "gateway", 6, tls=tls)
         either = wire.Tls(sni="localhost", alpn=_BOTH)
         yield self._door(
-            f"the gateway as {_USER}", "gateway", "gateway", 5, tls=either, token=self._token
+            f"the gateway as {_USER}", "gateway", "gateway", 8, tls=either, token=self._token
         )
 
     def _outbound(self) -> Iterable[Door]:
@@ -137,6 +137,7 @@ class Doors:
             f"{callee}.{mesh.trust_domain}",
             tuple(call for call in behind if call.rpc not in granted),
             tuple(call for call in behind if call.rpc in granted),
+            callee == "gateway",
             len(token),
             weight,
         )

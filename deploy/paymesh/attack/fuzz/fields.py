@@ -22,11 +22,16 @@ _CALLERS = ("gateway", "payments", "ledger", "bank-link", "statements")
 
 def request(draft: Draft, call: Call) -> Fields:
     """The fields of a right request of this caller, under a trace id of its own."""
+    return list(wire.grpc_headers(call.rpc, draft.menu.authority, extra=sender(draft)))
+
+
+def sender(draft: Draft) -> Fields:
+    """Of whoever it is: a trace id of this request's own, and the user's token."""
     trace, span = (f"{draft.rng.getrandbits(bits) | 1:0{bits // 4}x}" for bits in (128, 64))
-    extra = [(b"traceparent", f"00-{trace}-{span}-01".encode())]
+    found = [(b"traceparent", f"00-{trace}-{span}-01".encode())]
     if draft.menu.token_bytes:
-        extra.append((b"authorization", b"Bearer " + draft.menu.token))
-    return list(wire.grpc_headers(call.rpc, draft.menu.authority, extra=extra))
+        found.append((b"authorization", b"Bearer " + draft.menu.token))
+    return found
 
 
 def spoil(draft: Draft, fields: Fields) -> Fields:

@@ -7,9 +7,9 @@ import random
 from collections.abc import Sequence
 
 from paymesh.attack import wire
-from paymesh.attack.fuzz import blocks, bodies, fields, frames
+from paymesh.attack.fuzz import blocks, bodies, fields, frames, rest
 from paymesh.attack.fuzz.draft import Draft
-from paymesh.attack.fuzz.menu import Call, Menu
+from paymesh.attack.fuzz.menu import Call, Menu, Rest
 from paymesh.attack.fuzz.sequence import Sequence as Frames
 
 _LARGEST_FRAME = 16384
@@ -53,6 +53,9 @@ def _request(draft: Draft) -> None:
     rng, menu = draft.rng, draft.menu
     chosen = menu.allowed if menu.allowed and draft.chance(25) else menu.forbidden
     call = rng.choice(chosen)
+    if menu.speaks_json and call.rest and draft.chance(30):
+        _rest_request(draft, call.rest)
+        return
     other = rng.choice(menu.allowed) if menu.allowed else _NOTHING
     asked = fields.request(draft, call)
     if draft.chance(60):
@@ -71,6 +74,16 @@ def _request(draft: Draft) -> None:
     _data(draft, stream, body)
     if draft.chance(5 if draft.careful else 15):
         _trailers(draft, stream, call)
+
+
+def _rest_request(draft: Draft, call: Rest) -> None:
+    """A call as HTTP and JSON."""
+    asked = rest.fields(draft, call, fields.sender(draft))
+    if draft.chance(25):
+        asked = fields.spoil(draft, asked)
+    stream = draft.fresh()
+    _head(draft, stream, blocks.encoded(draft, asked), ends=not call.body and draft.chance(80))
+    _data(draft, stream, rest.body(draft, call.body))
 
 
 def _head(draft: Draft, stream: int, block: bytes, *, ends: bool) -> None:

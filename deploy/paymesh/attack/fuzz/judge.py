@@ -14,6 +14,7 @@ from paymesh.attack.fuzz.doors import Door
 from paymesh.attack.fuzz.vitals import Vitals
 from paymesh.calls import Catalogue
 from paymesh.errors import ConfigError, PaymeshError
+from paymesh.grants import load_grants
 from paymesh.mesh import Mesh
 from paymesh.paths import Paths
 from paymesh.runtime import control
@@ -59,6 +60,9 @@ class Judge:
         self._open.callback(self.vitals.close)
         self._svid = dial.fetch_svid(paths, mesh, "statements")
         self._before: list[Door] = []
+        self._grants = {(grant.caller, grant.rpc) for grant in load_grants().grants}
+        # Which workload was asked, by permission, under which trace id: it asks others under it.
+        self._began: set[tuple[str | None, str]] = set()
         self._decided = self._decisions_counted()
         self._recorded = 0
 
@@ -143,15 +147,21 @@ class Judge:
             yield Finding("control", f"{who} cannot make {rpc}: {reply.code} {reply.reason or ''}")
 
     def _executed(self, asked: list[Door], ours: set[str]) -> Iterator[Finding]:
-        """Nothing ran but our own calls and what these callers may ask for."""
+        """Nothing ran but our own calls, what these callers may ask for, and what follows."""
         granted = {(door.caller, call.rpc) for door in asked for call in door.menu.allowed}
-        for execution in self._observer.executions(secrets.token_hex(16)):
-            if execution.trace in ours or self._is_health(execution):
-                continue
-            caller = execution.caller.rpartition("/")[2] or None
+        seen = [
+            (execution, execution.caller.rpartition("/")[2] or None)
+            for execution in self._observer.executions(secrets.token_hex(16))
+            if execution.trace not in ours and not self._is_health(execution)
+        ]
+        for execution, caller in seen:
+            if (caller, execution.rpc) in granted:
+                self._began.add((execution.workload, execution.trace))
+        for execution, caller in seen:
             traces = frozenset({execution.trace})
             what = f"{execution.workload} began {execution.rpc} from {caller}: {execution.code}"
-            if (caller, execution.rpc) not in granted:
+            follows = (caller, execution.trace) in self._began
+            if (caller, execution.rpc) not in (self._grants if follows else granted):
                 yield Finding("executed", what, traces)
             elif execution.code in _ERRORS:
                 yield Finding("error", what, traces)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import json_format, message_factory
+from google.api import annotations_pb2
+from google.protobuf import descriptor, json_format, message_factory
 
 from paymesh.calls import Catalogue
 from paymesh.mesh import read_yaml
@@ -15,6 +18,8 @@ from paymesh.mesh import read_yaml
 # A token has another text in each run. Sequences have this of the same length in its place, so
 # that they are the same in each run, and a file of them holds no token.
 _PLACEHOLDER = b"the-users-token."
+_VARIABLE = re.compile(r"\{([a-z_]+)\}")
+_VERBS = ("get", "post", "put", "delete", "patch")
 _NAMES = {
     name: f"0f022a55-0000-4000-8000-{number:012d}"
     for number, name in enumerate(("merchant", "clearing", "payment", "link", "removed_link"))
@@ -22,11 +27,23 @@ _NAMES = {
 
 
 @dataclasses.dataclass(frozen=True)
+class Rest:
+    """A call as HTTP: `body` is JSON, empty where the method has none."""
+
+    method: str
+    path: str
+    body: bytes
+
+
+@dataclasses.dataclass(frozen=True)
 class Call:
-    """An RPC by its whole path, and a request of it that is well formed."""
+    """An RPC by its whole path, and a request of it that is well formed; as HTTP, if it has that
+    form.
+    """
 
     rpc: str
     body: bytes
+    rest: Rest | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +55,7 @@ class Menu:
         authority: the name that requests bear.
         forbidden: what this caller may not ask for, at any workload that stands behind it.
         allowed: what it may.
+        speaks_json: whether calls as HTTP are taken too.
         token_bytes: length of the user's token that the caller has; 0 when it has none.
         weight: how often the door is tried, against the others.
     """
@@ -46,6 +64,7 @@ class Menu:
     authority: str
     forbidden: tuple[Call, ...]
     allowed: tuple[Call, ...] = ()
+    speaks_json: bool = False
     token_bytes: int = 0
     weight: int = 1
 
@@ -76,10 +95,23 @@ def calls(root: Path) -> dict[str, tuple[Call, ...]]:
         made = []
         for number, request in enumerate(requests):
             fresh = {"uuid": f"0f022a55-0000-4000-9000-{number:012d}", "word": "fuzzfuzzfuzz"}
-            message = json_format.ParseDict(_filled(request, {**_NAMES, **fresh}), kind())
-            made.append(Call(rpc, message.SerializeToString(deterministic=True)))
+            filled = _filled(request, {**_NAMES, **fresh})
+            message = json_format.ParseDict(filled, kind())
+            body = message.SerializeToString(deterministic=True)
+            made.append(Call(rpc, body, _rest(method, filled)))
         found[rpc] = tuple(made)
     return found
+
+
+def _rest(method: descriptor.MethodDescriptor, request: Any) -> Rest | None:
+    """The call with this request (as from JSON); None when it has no such form."""
+    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    verb = next((verb for verb in _VERBS if getattr(rule, verb)), None)
+    if verb is None:
+        return None
+    left = dict(request)
+    path = _VARIABLE.sub(lambda found: str(left.pop(found[1], "x")), getattr(rule, verb))
+    return Rest(verb.upper(), path, json.dumps(left).encode() if rule.body else b"")
 
 
 def _filled(value: Any, names: Mapping[str, str]) -> Any:

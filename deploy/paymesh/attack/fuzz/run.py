@@ -56,7 +56,9 @@ class Fault:
 
 @dataclasses.dataclass
 class Report:
-    """What was done so far, and what was found."""
+    """What was done so far, and what was found. `memory`: of a process at the beginning and at
+    the end, MiB.
+    """
 
     seed: int
     sequences: int = 0
@@ -66,6 +68,7 @@ class Report:
     responses: int = 0
     resets: int = 0
     faults: list[Fault] = dataclasses.field(default_factory=list)
+    memory: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     interrupted: bool = False
 
     def enough(self) -> bool:
@@ -83,6 +86,7 @@ class Report:
             "connections": dict(self.endings),
             "responses": self.responses,
             "resets": self.resets,
+            "memory_mib": self.memory,
             "interrupted": self.interrupted,
             "faults": [fault.as_json() for fault in self.faults],
         }
@@ -117,11 +121,16 @@ class Fuzzer:
         try:
             for finding in self.judge.verdict([]):
                 raise ConfigError(f"the mesh is not well to begin with: {finding}")
+            before = self.judge.vitals.memory()
             began = time.monotonic()
             while time.monotonic() - began < seconds and not report.enough():
                 self._batch(report)
                 report.seconds = time.monotonic() - began
                 progress(f"{report.sequences} sequences, {report.seconds:.0f} of {seconds:.0f} s")
+            after = self.judge.vitals.memory()
+            report.memory = {
+                name: (before[name] >> 20, after.get(name, 0) >> 20) for name in before
+            }
             last = () if report.enough() else tuple(self.judge.verdict([], thorough=True))
             if last:
                 report.faults.append(Fault(last, (), again=False))
