@@ -30,6 +30,8 @@ class FakeProc:
         cwd: Path = Path("/"),
         sockets: tuple[int, ...] = (),
         network: str = "net:[1]",
+        pids: str = "pid:[1]",
+        users: str = "user:[1]",
     ) -> None:
         """Adds a process with one thread."""
         directory = self.root / str(pid)
@@ -41,6 +43,8 @@ class FakeProc:
             (place / "fd" / "0").symlink_to("/dev/null")
             for number, inode in enumerate(sockets, start=3):
                 (place / "fd" / str(number)).symlink_to(f"socket:[{inode}]")
+        (directory / "ns" / "pid").symlink_to(pids)
+        (directory / "ns" / "user").symlink_to(users)
         (directory / "cwd").symlink_to(cwd)
         (directory / "cmdline").write_text("\0".join(argv))
         (directory / "environ").write_text(environ)
@@ -86,7 +90,12 @@ class FakeProc:
         self._rows.setdefault((network, "unix"), []).append(row)
 
     def write(self) -> None:
-        """Writes the tables where each process has them."""
+        """Writes the tables where each process has them, and who looks."""
+        own = self.root / "self" / "ns"
+        own.mkdir(parents=True, exist_ok=True)
+        for kind in ("pid", "user"):
+            (own / kind).unlink(missing_ok=True)
+            (own / kind).symlink_to(f"{kind}:[1]")
         for pid, network in self._networks.items():
             for place in (self.root / str(pid), self.root / str(pid) / "task" / str(pid)):
                 (place / "net").mkdir()

@@ -219,6 +219,19 @@ def test_nobody_hides_in_a_home_that_no_supervisor_has(
     assert [address for _, address, _, _ in _more(_search(proc, paths, mesh))] == ["127.0.0.1:5000"]
 
 
+@pytest.mark.parametrize(("users", "found"), [("user:[1]", []), ("user:[2]", ["127.0.0.1:5000"])])
+def test_what_root_put_into_a_container_is_another_systems(
+    proc: FakeProc, paths: Paths, mesh: Mesh, users: str, found: list[str]
+) -> None:
+    """A pod of the same uid is left alone; pids of one's own need no rights together with users
+    of one's own, and hide nobody.
+    """
+    uid = mesh.uid("ledger")
+    proc.process(50, uid=uid, name="envoy", sockets=(200,), pids="pid:[2]", users=users)
+    proc.internet("tcp", _LOOPBACK, 5000, 200, uid=1000)
+    assert [address for _, address, _, _ in _more(_search(proc, paths, mesh))] == found
+
+
 def test_a_platform_process_that_is_nobodys_child_is_known_by_its_uid(
     proc: FakeProc, paths: Paths, mesh: Mesh
 ) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -93,6 +95,9 @@ class Observer:
         self._decisions = [Follower(paths.workload(name) / DECISIONS) for name in self._services]
         self._envoys = [Follower(paths.log(f"{w.name}-envoy")) for w in mesh.sidecars()]
         self._processes = _processes(paths)
+        self._since = dt.datetime.now(dt.UTC)
+        # Lines of calls that were answered before may be on their way to the files still.
+        self.executions(secrets.token_hex(16))
 
     def executions(self, mark: str) -> list[Execution]:
         """Every call since the last time, those included that were under way when this was
@@ -122,8 +127,11 @@ class Observer:
         return [record for log in self._decisions for record in log.lines()]
 
     def answers(self) -> list[Mapping[str, Any]]:
-        """The lines of the Envoys' access logs since the last time."""
-        return [line for log in self._envoys for line in log.lines() if "flags" in line]
+        """The lines of the Envoys' access logs since the last time, of requests that have come
+        since the beginning: Envoy writes a while after it has answered.
+        """
+        lines = (line for log in self._envoys for line in log.lines() if "flags" in line)
+        return [line for line in lines if _moment(line) >= self._since]
 
     def replaced(self) -> list[str]:
         """The processes that are not the ones any more that they were at the beginning."""
@@ -158,6 +166,12 @@ class Observer:
     ) -> None:
         for log in (*self._apps.values(), *self._decisions, *self._envoys):
             log.close()
+
+
+def _moment(line: Mapping[str, Any]) -> dt.datetime:
+    """When a request came, to the millisecond below."""
+    moment = dt.datetime.fromisoformat(str(line["time"]))
+    return moment + dt.timedelta(milliseconds=1)
 
 
 def _a_method_of_each(mesh: Mesh) -> dict[str, str]:

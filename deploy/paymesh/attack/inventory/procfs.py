@@ -113,6 +113,20 @@ class Procfs:
         except OSError:
             return None
 
+    def is_contained(self, pid: int) -> bool:
+        """Whether it sees other pids than we do, with a user namespace that is ours: only root
+        makes that, and a container of another system is what comes of it. Who has no rights
+        gets pids of its own together with users of its own (user_namespaces(7)).
+        """
+        try:
+            mine, its = (
+                [_link(f"{self._root}/{process}/ns/{kind}") for kind in ("pid", "user")]
+                for process in ("self", pid)
+            )
+        except OSError:
+            return False
+        return mine[0] != its[0] and mine[1] == its[1]
+
     def tasks(self, pid: int) -> list[str]:
         """Its threads, `PID/task/TID`: each may have files and a namespace of its own."""
         try:

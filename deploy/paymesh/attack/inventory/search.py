@@ -3,7 +3,8 @@
 The mesh is the supervisor with everything below it, and whatever else runs under one of the
 mesh's uids: a process that has left the supervisor keeps its uid. Several meshes of one
 machine have the same uids: what stands below the supervisor of another, or works in its
-home, is that mesh's, and is found when that one is searched. PostgreSQL's uid may be the
+home, is that mesh's, and is found when that one is searched; so is what root has put into
+a container, as a cluster on this machine does with pods. PostgreSQL's uid may be the
 machine's own, so of that only what stands below the supervisor is looked at.
 """
 
@@ -110,6 +111,8 @@ class _Search:
         return owner if owner in self._apart else ""
 
     def _is_anothers(self, pid: int) -> bool:
+        if self._procfs.is_contained(pid):
+            return True
         directory = f"{self._procfs.directory(pid)}/"
         return any(directory.startswith(home) for home in self._others_homes) or any(
             self._is_supervisor(ancestor) for ancestor in self._ancestors(pid)
