@@ -10,6 +10,7 @@ import pytest
 
 from paymesh.attack.lifetimes import doors, shortened
 from paymesh.attack.lifetimes.attempts import CLOSED, REFUSED, UNANSWERED, Attempt, Try, carry_out
+from paymesh.attack.lifetimes.measure import surely
 from paymesh.attack.lifetimes.model import Lifetime, placed
 from paymesh.attack.lifetimes.place import Place
 from paymesh.attack.lifetimes.watch import Watch
@@ -151,3 +152,18 @@ def test_a_call_that_nobody_takes_is_refused_each_time(place: Place) -> None:
     assert carry_out(attempt) == []
     attempt = place.attempt("ledger", "/x/Y", b"", until=time.time() + 0.2)
     assert {one.outcome for one in carry_out(attempt)} == {REFUSED}
+
+
+@pytest.mark.parametrize("late", [0, 1, 2, 9])
+def test_what_is_contradicted_is_measured_again_and_stays_if_it_holds(late: int) -> None:
+    """A busy machine's delay passes; what is not so is not so at any time."""
+    measured: list[bool] = []
+
+    def work() -> list[Lifetime]:
+        measured.append(len(measured) < late)
+        words = ("too late",) if measured[-1] else ()
+        return [Lifetime("token", "a token", "its end", 1, ("once",), words)]
+
+    (found,) = surely(work)
+    assert bool(found.contradicted) == (late == 9)
+    assert len(measured) == min(late + 1, 3)
